@@ -1,0 +1,109 @@
+"""One SMTP session after the other, timed: `python -m bench.client PORT COUNT OCTETS RECIPIENT`, a process of its own.
+
+It waits for each reply and sends each command in one write, as most mail servers do. A session counts as failed when
+any reply but the expected one comes, and a failed one must never be among the times. With 0 octets the RCPT has to be
+refused.
+"""
+
+import gc
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from tests.end_to_end.programs.process import HOST, ROOT, ProgramError, on_cores
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Milliseconds of each good session, from connect to the reply to QUIT, sorted; failures, and the first of them."""
+
+    times: list[float]
+    failed: int
+    first_failure: str = ""
+
+    def percentile(self, percent: float) -> float:
+        """Nearest rank."""
+        return self.times[min(len(self.times) - 1, int(len(self.times) * percent / 100))]
+
+
+def _dialogue(octets: int, recipient: str) -> list[tuple[bytes, bytes]]:
+    """The commands of a session and the start of the reply to each."""
+    opening = [
+        (b"EHLO client.example.net\r\n", b"250"),
+        (b"MAIL FROM:<client@example.net>\r\n", b"250"),
+    ]
+    rcpt = f"RCPT TO:<{recipient}>\r\n".encode()
+    closing = (b"QUIT\r\n", b"221")
+    if octets == 0:
+        return [*opening, (rcpt, b"5"), closing]
+    line = b"x" * 76 + b"\r\n"
+    header = b"From: <client@example.net>\r\nTo: <%s>\r\nSubject: bench\r\n\r\n" % recipient.encode()
+    body = header + line * (octets // len(line)) + b".\r\n"
+    return [*opening, (rcpt, b"250"), (b"DATA\r\n", b"354"), (body, b"250"), closing]
+
+
+def _reply(connection: socket.socket) -> bytes:
+    """Read one reply to the end of its last line, the one with a blank behind the code."""
+    reply = b""
+    while True:
+        data = connection.recv(4096)
+        if not data:
+            return b""
+        reply += data
+        if reply.endswith(b"\r\n") and reply[reply.rfind(b"\n", 0, -1) + 4 :][:1] == b" ":
+            return reply
+
+
+def _session(port: int, dialogue: Sequence[tuple[bytes, bytes]]) -> str:
+    """Run one session; the empty string is success, anything else what went wrong."""
+    with socket.create_connection((HOST, port), timeout=60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        greeting = _reply(connection)
+        if not greeting.startswith(b"220"):
+            return f"greeting: {greeting!r}"
+        for command, expected in dialogue:
+            connection.sendall(command)
+            reply = _reply(connection)
+            if not reply.startswith(expected):
+                return f"{command[:40]!r}: {reply!r}"
+    return ""
+
+
+def run(port: int, count: int, octets: int, recipient: str) -> Sessions:
+    """Run the sessions in this process."""
+    dialogue = _dialogue(octets, recipient)
+    times: list[float] = []
+    failures: list[str] = []
+    gc.disable()
+    for _ in range(count):
+        begin = time.perf_counter()
+        try:
+            failure = _session(port, dialogue)
+        except OSError as error:
+            failure = str(error) or type(error).__name__
+        if failure:
+            failures.append(failure)
+        else:
+            times.append((time.perf_counter() - begin) * 1000)
+    return Sessions(sorted(times), len(failures), failures[0] if failures else "")
+
+
+def run_apart(port: int, count: int, octets: int, recipient: str, cores: Sequence[int]) -> Sessions:
+    """Run the sessions in a process of its own. Raises ProgramError unless all of them went as expected."""
+    command = [sys.executable, "-m", "bench.client", str(port), str(count), str(octets), recipient]
+    with on_cores(cores):
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=600)
+    if done.returncode != 0:
+        raise ProgramError(f"bench.client: {done.stderr[-1000:]}")
+    sessions = Sessions(**json.loads(done.stdout))
+    if sessions.failed:
+        raise ProgramError(f"{sessions.failed} of {count} sessions failed, the first with {sessions.first_failure}")
+    return sessions
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(run(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))))

@@ -1,0 +1,49 @@
+"""The goals with what was measured beside them.
+
+A goal that has a peer must never count as met unless that peer ran in the same run.
+"""
+
+from dataclasses import dataclass
+
+from bench import scenarios as s
+from bench.peers import AUTO, HAPROXY, POSTFIX, STREAM
+from bench.results import Results, typical
+from bench.scenarios import Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A bar that the measured value must not exceed. `due`: `--check` fails when it is not met."""
+
+    what: str
+    bar: float
+    measured: float | None
+    due: bool = False
+
+    @property
+    def met(self) -> bool:
+        """False also when nothing was measured."""
+        return self.measured is not None and self.measured <= self.bar
+
+    def __str__(self) -> str:
+        found = "not measured" if self.measured is None else f"{self.measured:.2f}"
+        state = "met" if self.met else "NOT MET"
+        return f"{state}: {self.what}: {found}, bar {self.bar:g}{' (due)' if self.due else ''}"
+
+
+def goals(results: Results, sizes: Sizes) -> list[Goal]:
+    """Compare the medians with the bars. Those of the idle clients hold for the largest number that was measured."""
+    most = max(sizes.idle)
+    answered = typical(results.values(f"{s.IDLE_ANSWERED} {most}", AUTO))
+    connections = results.values(s.REFUSED_CONNECTIONS, AUTO)
+    cpu = typical(results.ratios(s.CPU_NEW, AUTO, POSTFIX))
+    return [
+        Goal("CPU per message / Postfix, new connections", 1.2, cpu, due=True),
+        Goal("backend connections of refused sessions", 0, max(connections) if connections else None, due=True),
+        Goal("the same as the first, later goal", 1.0, cpu),
+        Goal("CPU ms per MB, stream", 3, typical(results.values(s.CPU_BODY, STREAM))),
+        Goal("KiB an idle client", 8, typical(results.values(f"{s.IDLE_KIB} {most}", AUTO))),
+        Goal("idle clients not answered", 0, None if answered is None else most - answered),
+        Goal("CPU refused / delivered", 0.5, typical(results.ratios(s.CPU_REFUSED, AUTO, AUTO, s.CPU_DELIVERED))),
+        Goal("p50 of one session / haproxy", 1.5, typical(results.ratios(s.P50, AUTO, HAPROXY))),
+    ]

@@ -1,0 +1,92 @@
+"""From a configuration to the parts that run: settings, policies, pools. The one place that knows both sides.
+
+The registry of checks is joined with the configuration's tables here: a check's options come from its own table, and
+from the listener where they are the listener's matter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from smtproxy.app.config import Config
+from smtproxy.app.config.backends import Backend
+from smtproxy.app.config.checks import Checks
+from smtproxy.app.config.listeners import Listener
+from smtproxy.network.pool import Pool
+from smtproxy.network.sockets import Endpoint
+from smtproxy.policy.checks import (
+    bare_newlines,
+    hello,
+    loops,
+    protocol_errors,
+    recipient_domain,
+    size,
+)
+from smtproxy.policy.findings import Action, OnError
+from smtproxy.policy.judge import Check, Policy
+from smtproxy.session.records import Journal
+from smtproxy.session.settings import RelaySettings
+from smtproxy.wire.paths import domain_key
+
+
+def relay_settings(config: Config, listener: Listener) -> RelaySettings:
+    """Return what the sessions of a listener are to know."""
+    backend, checks = config.backends[listener.backend], config.checks
+    return RelaySettings(
+        hostname=config.server.hostname,
+        listener=listener.name,
+        body=listener.body,
+        newlines=listener.bare_newlines if checks.bare_newlines.enabled else None,
+        max_message_size=listener.max_message_size if checks.size.enabled else config.limits.message_ceiling,
+        max_recipients=listener.max_recipients,
+        commit_by=listener.commit_by,
+        open=backend.open,
+        lease=backend.lease,
+        trace_header=backend.trace_header,
+        limits=replace(config.limits),
+    )
+
+
+def policy(config: Config, listener: Listener) -> Policy:
+    """Return the checks of a listener, in the order in which their findings are folded."""
+    checks, settings = config.checks, relay_settings(config, listener)
+    ours = frozenset({domain_key(config.server.hostname), *(one for one in listener.domains if one != "*")})
+    duties: list[tuple[bool, Check]] = [
+        (
+            checks.recipient_domain.enabled,
+            Check(
+                recipient_domain.CHECK,
+                recipient_domain.RecipientDomainOptions(
+                    frozenset(listener.domains), frozenset(listener.allow_routing_local_parts)
+                ),
+            ),
+        ),
+        (checks.size.enabled, Check(size.CHECK, size.SizeOptions(settings.max_message_size))),
+        (
+            checks.bare_newlines.enabled,
+            Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(listener.bare_newlines)),
+        ),
+        (checks.loops.enabled, Check(loops.CHECK, loops.LoopsOptions(checks.loops.max_received))),
+        (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(checks))),
+    ]
+    judgements = [
+        Check(hello.CHECK, hello.HelloOptions(ours), Action(checks.hello.action), OnError(checks.hello.on_error)),
+    ]
+    return Policy((*(check for enabled, check in duties if enabled), *judgements))
+
+
+def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
+    errors = checks.protocol_errors
+    return protocol_errors.ProtocolErrorsOptions(errors.soft, errors.hard, errors.delay)
+
+
+def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: Journal) -> Pool:
+    """Return the pool of a backend; `embedded` says where the sample servers listen."""
+    backend: Backend = config.backends[name]
+    servers = [
+        embedded[name] if backend.is_embedded else Endpoint(getattr(one, "host", ""), getattr(one, "port", 0))
+        for one in backend.servers
+    ]
+    sizes = [
+        relay_settings(config, listener).max_message_size for listener in config.listeners if listener.backend == name
+    ]
+    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal)

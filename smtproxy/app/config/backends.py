@@ -1,0 +1,109 @@
+"""The tables [backends.NAME]: the real mail servers behind smtproxy, or the sample server that is embedded in it.
+
+Must never decide how a server is used; that is the backend pool's matter.
+"""
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+
+from smtproxy.app.config.addresses import Address, Embedded, Server, server
+from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
+from smtproxy.app.config.units import LARGEST, Count, Duration
+from smtproxy.session.settings import OpenMode
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+
+
+def checked_name(name: str) -> str:
+    """Check the name of a backend or listener: it stands in log lines. Raises ValueError with what is wrong."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name has up to 64 letters, digits and - _ . and begins with a letter or digit")
+    return name
+
+
+def _read_server(value: object) -> Server:
+    if not isinstance(value, str):
+        raise ValueError('must be a string like "exchange.example.org:25"')  # noqa: TRY004 - pydantic collects these
+    return server(value)
+
+
+def _listed_once(servers: tuple[Server, ...]) -> tuple[Server, ...]:
+    for position, one in enumerate(servers):
+        if one in servers[:position]:
+            raise ValueError(f'"{one}" is there twice')
+        if isinstance(one, Embedded) and len(servers) > 1:
+            raise ValueError(f'"{one}" stands alone: mail to it goes nowhere, so it can stand in for no other server')
+    return servers
+
+
+class Idle(BaseModel):
+    """Warm connections: kept after a message for the next one, of any session."""
+
+    model_config = STRICT
+    connections: int = Field(default=4, ge=0, le=LARGEST, description="How many are kept per server; 0 keeps none.")
+    seconds: Annotated[Duration, Field(description="How long one is kept.")] = 5.0
+
+
+class Backend(BaseModel):
+    """One backend: servers that hold the same mailboxes. One mail goes to one of them."""
+
+    model_config = STRICT
+
+    servers: Annotated[
+        tuple[Annotated[Address | Embedded, BeforeValidator(_read_server)], ...],
+        LIST,
+        AfterValidator(_listed_once),
+        Field(
+            min_length=1,
+            description='"host:port", tried in this order; or "embedded:exchange", the sample server, where mail goes '
+            "nowhere: loopback listeners only.",
+        ),
+    ]
+    max_connections: Annotated[
+        Count,
+        Field(description="Connections per server, warm ones and probes included. Exchange allows 20 per source."),
+    ] = 16
+    open: Annotated[
+        OpenMode,
+        member_of(OpenMode),
+        Field(
+            description="When a connection is opened: with the first recipient that passed policy, with MAIL, or when "
+            "the client connects.",
+        ),
+    ] = OpenMode.RECIPIENT
+    lease: Annotated[
+        Duration,
+        Field(
+            description="A connection that waits this long for its client is given back, and taken anew when needed."
+        ),
+    ] = 10.0
+    idle: Idle = Field(default=Idle(), description="Warm connections kept for the next message.")
+    tls: Annotated[
+        Literal["off"],
+        one_of(["off"], later=["opportunistic", "require", "verify"]),
+        Field(description="TLS towards the servers: none in this version."),
+    ] = "off"
+    chunking: Annotated[
+        Literal["mirror", "never"],
+        one_of(["mirror", "never"], later=["always"]),
+        Field(
+            description="BDAT towards the servers: mirror uses it for clients that do. This version offers it to no "
+            "client, so mirror and never do the same."
+        ),
+    ] = "mirror"
+    trace_header: bool = Field(default=True, description="Put a Received header field in front of each message.")
+
+    @field_validator("idle", mode="after")
+    @classmethod
+    def _below_ceiling(cls, idle: Idle, info: ValidationInfo) -> Idle:
+        ceiling = info.data.get("max_connections")
+        if ceiling is not None and idle.connections > ceiling:
+            raise ValueError(f"{idle.connections} warm connections are more than max_connections, which is {ceiling}")
+        return idle
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether its mail goes nowhere."""
+        return any(isinstance(one, Embedded) for one in self.servers)

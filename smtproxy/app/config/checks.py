@@ -1,0 +1,116 @@
+"""The tables [checks.NAME]: which check may do what, and its own options.
+
+Judgements have an `action`. Duties have none: they can only be switched off, each by a switch that names the danger.
+Must never hold what a check does; that is in `smtproxy.policy.checks`.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from smtproxy.app.config.tables import STRICT, member_of
+from smtproxy.app.config.units import Count, Duration
+from smtproxy.policy import findings
+
+Action = Annotated[
+    findings.Action,
+    member_of(findings.Action, later=["score"]),
+    Field(
+        description="off: not asked; observe: logged only; tarpit: answered late; defer: 4xx; reject: 5xx; "
+        "drop: refused and the connection closed."
+    ),
+]
+
+OnError = Annotated[
+    findings.OnError,
+    member_of(findings.OnError),
+    Field(description="What follows when the check cannot know: pass as if it had found nothing, or defer with 4xx."),
+]
+
+
+class RecipientDomain(BaseModel):
+    """Duty: only recipients in the listener's domains are taken."""
+
+    model_config = STRICT
+    enabled: bool = Field(
+        default=True,
+        description="false makes this an open relay as far as the backend lets it: everybody may send to anybody.",
+    )
+
+
+class MessageSize(BaseModel):
+    """Duty: no message is larger than the listener's max_message_size."""
+
+    model_config = STRICT
+    enabled: bool = Field(
+        default=True,
+        description="false lets a message be as large as limits.message_ceiling, whatever the backend can take.",
+    )
+
+
+class BareNewlines(BaseModel):
+    """Duty: bodies with a bare CR or LF are treated as the listener's bare_newlines says."""
+
+    model_config = STRICT
+    enabled: bool = Field(
+        default=True,
+        description="false passes bare CR and LF: a backend that takes one for a line end can be made to read a "
+        "second, forged message (SMTP smuggling).",
+    )
+
+
+class Loops(BaseModel):
+    """Duty: a message that went through too many servers is refused."""
+
+    model_config = STRICT
+    enabled: bool = Field(default=True, description="false lets mail loops run until another server ends them.")
+    max_received: Annotated[
+        Count,
+        Field(description="Received header fields a message may have (RFC 5321 6.3; above: 554 5.4.6)."),
+    ] = 50
+
+
+class ProtocolErrors(BaseModel):
+    """Duty: a client that makes too many mistakes is slowed down and then hung up on."""
+
+    model_config = STRICT
+    enabled: bool = Field(
+        default=True,
+        description="false lets a client try wrong commands without end and hold its connection with them.",
+    )
+    soft: Annotated[Count, Field(description="Errors of one session above which each answer is delayed.")] = 10
+    hard: Annotated[
+        Count, Field(validate_default=True, description="Errors of one session above which it ends with 421.")
+    ] = 20
+    delay: Annotated[Duration, Field(description="How long an answer is delayed above `soft`.")] = 1.0
+
+    @field_validator("hard", mode="after")
+    @classmethod
+    def _beyond_soft(cls, value: int, info: ValidationInfo) -> int:
+        if value <= info.data.get("soft", 0):
+            raise ValueError(f"must be above soft, which is {info.data['soft']}")
+        return value
+
+
+class Hello(BaseModel):
+    """Judgement: the client calls itself by our name, or by one that is none."""
+
+    model_config = STRICT
+    action: Action = findings.Action.OBSERVE
+    on_error: OnError = findings.OnError.PASS
+
+
+class Checks(BaseModel):
+    """All checks. Each is as its defaults say unless the file says otherwise."""
+
+    model_config = STRICT
+    recipient_domain: RecipientDomain = Field(default=RecipientDomain(), description="Which recipients are ours.")
+    size: MessageSize = Field(default=MessageSize(), description="How large a message may be.")
+    bare_newlines: BareNewlines = Field(default=BareNewlines(), description="Bare CR and LF in bodies.")
+    loops: Loops = Field(default=Loops(), description="Mail that goes in circles.")
+    protocol_errors: ProtocolErrors = Field(default=ProtocolErrors(), description="Patience with broken clients.")
+    hello: Hello = Field(default=Hello(), description="What a client calls itself.")
+
+
+DUTIES: Final = frozenset(name for name, field in Checks.model_fields.items() if "enabled" in dict(field.default))
+"""Names of the checks that cannot be weakened, only switched off."""

@@ -1,0 +1,128 @@
+"""The configuration as a whole: what each table of the file may hold, with its default and what it means.
+
+The names are a contract (tools depend on them): what was published once must never change its meaning. A value of these
+classes is right by construction; only `load` makes them.
+"""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
+
+from smtproxy.app.config.backends import Backend, checked_name
+from smtproxy.app.config.checks import Checks
+from smtproxy.app.config.domains import checked_domain
+from smtproxy.app.config.limits import FromTable
+from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.survey import survey_of
+from smtproxy.app.config.tables import LIST, STRICT, one_of
+from smtproxy.app.config.units import Duration
+from smtproxy.session.limits import Limits
+
+_TABLE: Final = STRICT | ConfigDict(validate_default=True)
+
+
+def system_name() -> str:
+    """Return the fully qualified name of this system, or "localhost" if it has none that may stand in a dialogue."""
+    name = socket.gethostname()
+    if "." not in name:  # a name that is whole needs no look into the hosts file or the DNS
+        name = socket.getfqdn(name)
+    try:
+        return checked_domain(name)
+    except ValueError:
+        return "localhost"
+
+
+def _one_worker(value: object) -> object:
+    if type(value) is not int or value != 1:
+        raise ValueError("must be 1: more than one worker comes with the next version")
+    return value
+
+
+def _beside_the_file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be the path of a directory")
+    return survey_of(info).path.absolute().parent / value
+
+
+def _empty() -> Any:  # noqa: ANN401 - a table, until validation makes it what the field says
+    """Return the table that is not in the file; `validate_default` reads it like one that is."""
+    return {}
+
+
+class Server(BaseModel):
+    """The table [server]: this smtproxy as a whole."""
+
+    model_config = _TABLE
+    hostname: Annotated[
+        str,
+        AfterValidator(checked_domain),
+        Field(
+            default_factory=system_name,
+            description="Our name in banner, EHLO answer and trace headers. Default: the full name of the system.",
+        ),
+    ]
+    workers: Annotated[
+        int, BeforeValidator(_one_worker), Field(description="Processes that serve sessions: one in this version.")
+    ] = 1
+    drain_timeout: Annotated[
+        Duration, Field(description="How long running sessions may go on after SIGTERM before they are cut off.")
+    ] = 60.0
+
+
+class Sample(BaseModel):
+    """The table [sample]: the embedded sample backend."""
+
+    model_config = _TABLE
+    directory: Annotated[
+        Path,
+        BeforeValidator(_beside_the_file),
+        Field(
+            description="Where it writes each mail as an .eml file; relative to the directory of the configuration.",
+        ),
+    ] = "var/mail"  # type: ignore[assignment] # the validator makes it a path beside the configuration
+
+
+class Log(BaseModel):
+    """The table [log]."""
+
+    model_config = _TABLE
+    format: Annotated[
+        Literal["json", "console", "auto"],
+        one_of(["json", "console", "auto"]),
+        Field(description="json: one object a line; console: for people; auto: console on a terminal, json elsewhere."),
+    ] = "auto"
+
+
+class Config(BaseModel):
+    """The whole file. The order of the fields matters: what is validated first may be looked up later (see Survey)."""
+
+    model_config = _TABLE
+    server: Server = Field(default_factory=_empty, description="This smtproxy as a whole.")
+    limits: Annotated[
+        Limits, FromTable(), Field(default_factory=_empty, description="Bounds of sessions, bodies and waits.")
+    ]
+    log: Log = Field(default=Log(), description="The log on standard output.")
+    sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
+    checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
+    backends: Annotated[
+        dict[Annotated[str, AfterValidator(checked_name)], Backend],
+        Field(min_length=1, description="The mail servers behind smtproxy, by name."),
+    ]
+    listeners: Annotated[
+        tuple[Listener, ...],
+        LIST,
+        Field(min_length=1, description="Where mail is accepted, and for whom."),
+    ]
+
+    _path: Path = PrivateAttr(default=Path())
+
+    def model_post_init(self, context: object) -> None:
+        """Remember where this configuration came from."""
+        self._path = getattr(context, "path", self._path)
+
+    @property
+    def path(self) -> Path:
+        """The file it was loaded from, as it was named."""
+        return self._path

@@ -1,0 +1,97 @@
+"""The plan: a configuration in words, as `smtproxy check` prints it, so that a reader sees what will happen.
+
+Must never leave out what was switched off, nor show anything the configuration does not say.
+"""
+
+from collections.abc import Iterable
+from dataclasses import fields
+
+from pydantic import BaseModel
+
+from smtproxy.app.config.backends import Backend
+from smtproxy.app.config.checks import DUTIES
+from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.model import Config
+from smtproxy.app.config.units import show_octets, show_seconds
+from smtproxy.session.limits import LIMITS
+
+
+def plan(config: Config) -> str:
+    """Write the plan, some ten lines for each listener and backend."""
+    server, drain = config.server, show_seconds(config.server.drain_timeout)
+    used = {listener.backend for listener in config.listeners}
+    parts = [f"smtproxy {server.hostname}, {server.workers} worker, up to {drain} to drain, log: {config.log.format}"]
+    parts += [_block(f"listener {one.name} (role {one.role})", _listener(one)) for one in config.listeners]
+    for name, backend in config.backends.items():
+        parts.append(
+            _block(f"backend {name}{'' if name in used else ' (no listener uses it)'}", _backend(config, backend))
+        )
+    parts.append(_block("checks", _checks(config)))
+    parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join([title, *(f"  {name:<18} {text}".rstrip() for name, text in rows)])
+
+
+def _listener(listener: Listener) -> list[tuple[str, str]]:
+    rows = [
+        ("listens on", ", ".join(map(str, listener.bind))),
+        ("accepts", "recipients in ANY domain" if listener.domains == ("*",) else ", ".join(listener.domains)),
+        ("relays to", f"backend {listener.backend}"),
+        ("bodies", f"{listener.body.value}, bare newlines: {listener.bare_newlines.value}"),
+        ("at most", f"{show_octets(listener.max_message_size)} a message, {listener.max_recipients} recipients"),
+        ("commits within", f"{show_seconds(listener.commit_by)} of the final dot"),
+    ]
+    if listener.allow_routing_local_parts:
+        rows.append(("routing allowed", ", ".join(listener.allow_routing_local_parts)))
+    return rows
+
+
+def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
+    lease, idle = show_seconds(backend.lease), show_seconds(backend.idle.seconds)
+    rows = [
+        ("servers", ", ".join(map(str, backend.servers))),
+        (
+            "connections",
+            f"at most {backend.max_connections} per server, opened at: {backend.open.value}, lease {lease}",
+        ),
+        ("kept warm", f"{backend.idle.connections} for {idle}"),
+        ("TLS, BDAT", f"{backend.tls}, {backend.chunking}"),
+        ("trace header", "yes" if backend.trace_header else "no"),
+    ]
+    if backend.is_embedded:
+        rows.append(("SAMPLE", f"mail goes nowhere but into {config.sample.directory}"))
+    return rows
+
+
+def _checks(config: Config) -> list[tuple[str, str]]:
+    rows = []
+    for name, check in config.checks:
+        settings = dict(check)
+        if name in DUTIES:
+            on = settings.pop("enabled")
+            said = "on (duty)" if on else f"OFF (duty): {_danger(check)}"
+        else:
+            said = settings.pop("action").value
+        own = ", ".join(
+            f"{key} {show_seconds(value) if isinstance(value, float) else getattr(value, 'value', value)}"
+            for key, value in settings.items()
+        )
+        rows.append((name, f"{said}; {own}" if own else said))
+    return rows
+
+
+def _danger(check: BaseModel) -> str:
+    return str(type(check).model_fields["enabled"].description).removeprefix("false ")
+
+
+def _limits(config: Config) -> list[tuple[str, str]]:
+    rows = []
+    for field in fields(LIMITS):
+        value, default = getattr(config.limits, field.name), getattr(LIMITS, field.name)
+        if value != default:
+            show = show_seconds if field.type is float else str
+            rows.append((field.name, f"{show(value)} (default {show(default)})"))
+    return rows

@@ -1,0 +1,199 @@
+"""The server: one process that listens, serves, and drains on SIGTERM.
+
+Order of a start: bind every address (a mistake shows at once), start the sample backend where one is configured, probe
+the backends once, then accept. Order of an end: stop accepting, let transactions finish, say 421 to those who are
+between two, cut off what is left after `drain_timeout`, but never a session that waits for the reply to its final dot.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+import trio
+
+from smtproxy import __version__
+from smtproxy.app.assembly import policy, pool, relay_settings
+from smtproxy.app.config import Config
+from smtproxy.app.log import LineJournal, configure_structlog, open_log
+from smtproxy.network.driver import Service, Session
+from smtproxy.network.listener import Listener
+from smtproxy.network.pool import Pool
+from smtproxy.network.probe import watch
+from smtproxy.network.sockets import Endpoint, bound, listen
+from smtproxy.network.sweeper import sweep
+from smtproxy.sample.mailstore import MailStore
+from smtproxy.sample.profiles import embedded
+from smtproxy.sample.record import BackendRecord
+from smtproxy.sample.script import Script
+from smtproxy.sample.server import serve as serve_sample
+from smtproxy.session.memory import Memory
+from smtproxy.session.records import Event
+
+FAILED = 1
+"""Exit status when an address cannot be bound."""
+FIRST_PROBE = 5.0
+"""Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile."""
+_STDOUT = 1
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status."""
+    sockets: list[tuple[int, socket.socket]] = []
+    for place, listener in enumerate(config.listeners):
+        for address in listener.bind:
+            try:
+                sockets.append((place, listen(Endpoint(address.host, address.port))))
+            except OSError as error:
+                print(f"smtproxy: listener {listener.name}: {address}: {error.strerror}", file=sys.stderr)
+                return FAILED
+    journal = open_log(_STDOUT, config.log.format)
+    configure_structlog(journal)
+    try:
+        trio.run(_Server(config, journal, sockets).run)
+    finally:
+        for _, sock in sockets:
+            sock.close()
+        journal.writer.close()
+    return 0
+
+
+class _Server:
+    """Everything that runs in this process."""
+
+    def __init__(self, config: Config, journal: LineJournal, sockets: list[tuple[int, socket.socket]]) -> None:
+        self._config = config
+        self._journal = journal
+        self._sockets = sockets
+        self._sessions: set[Session] = set()
+        self._pools: dict[str, Pool] = {}
+        self._cut = 0
+
+    async def run(self) -> None:
+        """Start, serve, drain."""
+        config, journal = self._config, self._journal
+        journal.record(
+            Event.STARTING,
+            {
+                "version": __version__,
+                "configuration": str(config.path),
+                "pid": os.getpid(),
+                "hostname": config.server.hostname,
+            },
+        )
+        async with trio.open_nursery() as background:
+            background.start_soon(journal.writer.drain)
+            await self._start_backends(background)
+            background.start_soon(sweep, self._sessions, tuple(self._pools.values()))
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async with trio.open_nursery() as serving:
+                    accepting = self._start_listeners(serving)
+                    await anext(signals)
+                    accepting.cancel()
+                    self._drain(background)
+                    background.start_soon(self._second_signal, signals)
+            background.cancel_scope.cancel()
+        journal.record(Event.STOPPED, {"sessions": self._cut, "reason": "cut off" if self._cut else "drained"})
+
+    async def _start_backends(self, background: trio.Nursery) -> None:
+        config = self._config
+        probes: list[trio.Event] = []
+        for name, backend in config.backends.items():
+            samples: dict[str, Endpoint] = {}
+            if backend.is_embedded:
+                host, port = await background.start(
+                    serve_sample,
+                    embedded("exchange"),
+                    Script(),
+                    BackendRecord(keep=False),
+                    MailStore(config.sample.directory),
+                )
+                samples[name] = Endpoint(host, port)
+            self._pools[name] = made = pool(config, name, samples, self._journal)
+            for server in made.servers:
+                probed = trio.Event()
+                probes.append(probed)
+                background.start_soon(watch, made, server, config.server.hostname, config.limits, probed)
+        with trio.move_on_after(FIRST_PROBE):
+            for probed in probes:
+                await probed.wait()
+
+    def _start_listeners(self, serving: trio.Nursery) -> trio.CancelScope:
+        config, journal = self._config, self._journal
+        memory, disk = Memory(config.limits.body_memory_total), Memory(config.limits.body_disk_total)
+        accepting = trio.CancelScope()
+        services = [
+            Service(
+                relay_settings(config, listener),
+                policy(config, listener),
+                self._pools[listener.backend],
+                journal,
+                memory,
+                disk,
+            )
+            for listener in config.listeners
+        ]
+        listeners = [
+            Listener(sock, services[place], self._sessions, config.limits.sessions) for place, sock in self._sockets
+        ]
+        serving.start_soon(_accept, listeners, serving, accepting)
+        for place, sock in self._sockets:
+            name = config.listeners[place].name
+            journal.record(Event.LISTENING, {"listener": name, "address": str(bound(sock))})
+        self._introduce_sample()
+        return accepting
+
+    def _introduce_sample(self) -> None:
+        """Tell a new user where the mail goes (nowhere), and how to send one."""
+        config = self._config
+        for place, sock in self._sockets:
+            listener = config.listeners[place]
+            if not config.backends[listener.backend].is_embedded:
+                continue
+            domain = next((one for one in listener.domains if one != "*"), "example.org")
+            address = bound(sock)
+            command = (
+                f"python3 -c \"import smtplib; smtplib.SMTP('{address.host}', {address.port}).sendmail("
+                f"'me@example.net', 'you@{domain}', 'Subject: A test\\r\\n\\r\\nIt works.\\r\\n')\""
+            )
+            self._journal.record(
+                Event.SAMPLE_BACKEND,
+                {
+                    "backend": listener.backend,
+                    "directory": str(config.sample.directory),
+                    "warning": "embedded sample backend: mail goes nowhere but into this directory",
+                    "try": command,
+                },
+            )
+            return
+
+    def _drain(self, background: trio.Nursery) -> None:
+        """Stop accepting, and ask all sessions to come to an end."""
+        for _, sock in self._sockets:
+            sock.close()
+        timeout = self._config.server.drain_timeout
+        self._journal.record(Event.DRAINING, {"sessions": len(self._sessions), "timeout": timeout})
+        for session in tuple(self._sessions):
+            session.shut_down()
+        background.start_soon(self._cut_off, timeout)
+
+    async def _cut_off(self, timeout: float) -> None:
+        """End the sessions that are left, but for those whose message is committed."""
+        await trio.sleep(timeout)
+        for session in tuple(self._sessions):
+            if not session.committed:
+                self._cut += 1
+                session.cut_off()
+
+    async def _second_signal(self, signals: AsyncIterator[int]) -> None:
+        """Whoever asks twice is in a hurry."""
+        await anext(signals)
+        await self._cut_off(0)
+
+
+async def _accept(listeners: Sequence[Listener], serving: trio.Nursery, accepting: trio.CancelScope) -> None:
+    with accepting:
+        async with trio.open_nursery() as loops:
+            for listener in listeners:
+                loops.start_soon(listener.serve, serving)

@@ -1,0 +1,89 @@
+"""Listeners: accept connections, give each a session, and survive whatever a session does.
+
+An own loop instead of `trio.serve_listeners`, which ends with the first handler that raises and costs twice the CPU.
+"""
+
+import errno
+import socket
+
+import trio
+
+from smtproxy.network.driver import Service, Session
+from smtproxy.network.sockets import prepare
+from smtproxy.session.records import Event
+
+BATCH = 64
+"""Connections accepted per wake-up before other tasks get their turn."""
+PAUSE = 0.1
+"""Seconds to wait when no connection can be accepted; as trio's own listeners do."""
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Nothing is left to accept with: wait, do not die. The kernel keeps the clients in its queue."""
+
+
+class Listener:
+    """One listening socket."""
+
+    def __init__(self, sock: socket.socket, service: Service, sessions: set[Session], most: int) -> None:
+        """Accept from `sock`; `sessions` is the set of all sessions of the process, `most` how many there may be."""
+        self._socket = sock
+        self._service = service
+        self._sessions = sessions
+        self._most = most
+        self._paused_at: float | None = None
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Accept for ever; sessions run in `nursery`."""
+        while True:
+            if len(self._sessions) >= self._most:
+                await self._pause("sessions: the limit is reached")
+                continue
+            await trio.lowlevel.wait_readable(self._socket)
+            for _ in range(BATCH):
+                try:
+                    client, address = self._socket.accept()
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    if error.errno in EXHAUSTED:
+                        await self._pause(error.strerror or "no descriptor left")
+                        break
+                    continue  # The client gave up between SYN and accept.
+                self._resume()
+                self._begin(client, address, nursery)
+                if len(self._sessions) >= self._most:
+                    break
+
+    def _begin(self, client: socket.socket, address: tuple[str, int], nursery: trio.Nursery) -> None:
+        try:
+            prepare(client)
+        except OSError:
+            client.close()
+            return
+        session = Session(client, (address[0], address[1]), self._service)
+        self._sessions.add(session)
+        nursery.start_soon(self._run, session)
+
+    async def _run(self, session: Session) -> None:
+        try:
+            await session.run()
+        finally:
+            self._sessions.discard(session)
+
+    async def _pause(self, reason: str) -> None:
+        if self._paused_at is None:
+            self._paused_at = trio.current_time()
+            self._service.journal.record(
+                Event.ACCEPT_PAUSED, {"listener": self._service.settings.listener, "reason": reason}
+            )
+        await trio.sleep(PAUSE)
+
+    def _resume(self) -> None:
+        if self._paused_at is not None:
+            self._service.journal.record(
+                Event.ACCEPT_RESUMED,
+                {
+                    "listener": self._service.settings.listener,
+                    "paused": round(trio.current_time() - self._paused_at, 1),
+                },
+            )
+            self._paused_at = None

@@ -1,0 +1,248 @@
+"""The pool: which servers a backend has, how they are, and who may hold a connection to them.
+
+A *place* is the right to have one connection to a server; `max_connections` counts places per server, probes included
+(Exchange allows 20 connections per source). At the ceiling a session waits in line, and sessions that hold a place
+without using it are asked to give it back: the lease is a promise to those who use it, not to those who sit on it.
+
+*Full* and *down* are told apart: a server that turns a new connection away while we hold others is full, and the
+ceiling sinks to what is open; it is down only when nothing of ours is open there. Servers are tried in their order,
+those that are down last: what was learned from one failure never refuses a mail by itself.
+"""
+
+import socket
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from smtproxy.network.sockets import Endpoint
+from smtproxy.session.events import BackendFailed
+from smtproxy.session.records import Event, Journal
+from smtproxy.wire.ehlo import Capabilities, intersect
+
+RECALL_AFTER = 1.0
+"""Seconds a place may lie idle while others wait: a round trip to any honest client is shorter."""
+RAISE_AFTER = 10.0
+"""Seconds after which a ceiling that was lowered is raised by one."""
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between probes of a server that is down: doubled each time between these two."""
+
+
+class Holder(Protocol):
+    """A session, as the pool knows it."""
+
+    @property
+    def recallable_since(self) -> float | None:
+        """Since when it holds a place without using it."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether it passes on a body that comes slowly, maybe."""
+
+    def recall(self) -> None:
+        """Ask it to give its place back."""
+
+
+@dataclass(slots=True)
+class Server:
+    """One backend server and what is known of it."""
+
+    endpoint: Endpoint
+    ceiling: int
+    open: int = 0
+    down: bool = False
+    pause: float = FIRST_PAUSE
+    extended: bool = True
+    """It understands EHLO; some drop the connection instead of refusing it."""
+    capabilities: Capabilities | None = None
+    """From the last successful probe."""
+    lowered_at: float = 0.0
+    address: tuple[int, tuple[str, int]] | None = None
+    """Family and address, resolved by the last probe; host names are not looked up in a session's way."""
+
+    @property
+    def name(self) -> str:
+        """host:port."""
+        return str(self.endpoint)
+
+
+@dataclass(slots=True)
+class Place:
+    """The right to one connection."""
+
+    server: Server
+    holder: Holder | None
+    given_back: bool = False
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A session in line for a place."""
+
+    tried: frozenset[str]
+    holder: Holder
+    arrived: trio.Event = field(default_factory=trio.Event)
+    place: Place | None = None
+
+
+class Pool:
+    """The servers of one backend."""
+
+    def __init__(
+        self, name: str, servers: Iterable[Endpoint], max_connections: int, max_message_size: int, journal: Journal
+    ) -> None:
+        """`max_connections` is per server; `max_message_size` in octets bounds the SIZE that is offered."""
+        self.name = name
+        self.max_connections = max_connections
+        self.servers = [Server(endpoint, max_connections) for endpoint in servers]
+        self.offered: Capabilities | None = None
+        """What may be promised to clients; None: no server was ever reached."""
+        self._max_message_size = max_message_size
+        self._journal = journal
+        self._waiting: deque[Waiter] = deque()
+        self._places: set[int] = set()
+        self._holders: dict[int, Place] = {}
+
+    # Places
+
+    def take(self, tried: frozenset[str], holder: Holder) -> Place | BackendFailed | Waiter:
+        """Return a place on a server that was not tried, or why there is none, or a place in the line."""
+        usable = [server for server in self._in_order() if server.name not in tried]
+        if not usable:
+            return BackendFailed("none")
+        if not self._waiting:
+            for server in usable:
+                if server.open < server.ceiling:
+                    return self._give(server, holder)
+        waiter = Waiter(tried, holder)
+        self._waiting.append(waiter)
+        self.press(trio.current_time())
+        return waiter
+
+    def take_for_probe(self, server: Server) -> Place | None:
+        """Return a place for a probe; None: the server is in full use, which is a sign of life."""
+        return self._give(server, None) if server.open < server.ceiling else None
+
+    def leave_line(self, waiter: Waiter) -> None:
+        """The session does not wait any more; a place that came too late goes to the next one."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+        if waiter.place is not None:
+            self.give_back(waiter.place)
+
+    def give_back(self, place: Place) -> None:
+        """The connection is closed."""
+        if place.given_back:
+            return
+        place.given_back = True
+        place.server.open -= 1
+        self._holders.pop(id(place), None)
+        self._serve_line()
+
+    def press(self, now: float) -> None:
+        """Others wait: ask those who hold a place without using it, the longest first, then those who stream slowly."""
+        if not self._waiting:
+            return
+        idle: list[tuple[float, Holder]] = []
+        slow: list[Holder] = []
+        for place in self._holders.values():
+            holder = place.holder
+            if holder is None:
+                continue
+            since = holder.recallable_since
+            if since is not None and now - since >= RECALL_AFTER:
+                idle.append((since, holder))
+            elif since is None and holder.streaming:
+                slow.append(holder)
+        idle.sort(key=lambda one: one[0])
+        for _, holder in idle[: len(self._waiting)]:
+            holder.recall()
+        for holder in slow:
+            holder.recall()
+
+    def _in_order(self) -> list[Server]:
+        return sorted(self.servers, key=lambda server: server.down)
+
+    def _give(self, server: Server, holder: Holder | None) -> Place:
+        server.open += 1
+        place = Place(server, holder)
+        self._holders[id(place)] = place
+        return place
+
+    def _serve_line(self) -> None:
+        """Give free places to those in line, first come first served."""
+        for waiter in list(self._waiting):
+            for server in self._in_order():
+                if server.name not in waiter.tried and server.open < server.ceiling:
+                    self._waiting.remove(waiter)
+                    waiter.place = self._give(server, waiter.holder)
+                    waiter.arrived.set()
+                    break
+
+    @property
+    def waiting(self) -> int:
+        """Number of sessions in line."""
+        return len(self._waiting)
+
+    # Health
+
+    def reached(self, server: Server, capabilities: Capabilities, banner: str) -> None:
+        """A probe went well."""
+        changed = server.capabilities != capabilities
+        if server.down or changed:
+            self._journal.record(
+                Event.BACKEND_UP,
+                {
+                    "backend": self.name,
+                    "server": server.name,
+                    "keywords": [keyword for keyword, _ in capabilities.keywords],
+                    "banner": banner,
+                },
+            )
+        server.down = False
+        server.pause = FIRST_PAUSE
+        server.capabilities = capabilities
+        known = [one.capabilities for one in self.servers if one.capabilities is not None]
+        self.offered = intersect(known, self._max_message_size)
+
+    def failed(self, server: Server, reason: str, reply: str = "") -> None:
+        """A connection could not be used: full if others are open there, else down. Called before its place is given back."""
+        if reason == "full" and server.open > 1:
+            server.ceiling = max(1, server.open - 1)
+            server.lowered_at = trio.current_time()
+            self._journal.record(
+                Event.BACKEND_FULL,
+                {"backend": self.name, "server": server.name, "ceiling": server.ceiling, "reply": reply},
+            )
+            return
+        if server.down:
+            return
+        server.down = True
+        self._journal.record(
+            Event.BACKEND_DOWN,
+            {
+                "backend": self.name,
+                "server": server.name,
+                "reason": reason,
+                "reply": reply,
+                "retry": server.pause,
+            },
+        )
+
+    def recover(self, now: float) -> None:
+        """Raise ceilings that were lowered, slowly. Called once a second."""
+        for server in self.servers:
+            if server.ceiling < self.max_connections and now - server.lowered_at >= RAISE_AFTER:
+                server.ceiling += 1
+                server.lowered_at = now
+                self._serve_line()
+
+
+async def resolve(endpoint: Endpoint) -> tuple[int, tuple[str, int]]:
+    """Look a server's name up (an address needs no look-up). Raises OSError."""
+    found = await trio.socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), int(address[1]))

@@ -1,0 +1,13 @@
+"""The registry of checks: one file each, one line here. Their order is the order in which findings are folded."""
+
+from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
+from smtproxy.policy.findings import CheckSpec
+
+CHECKS: tuple[CheckSpec, ...] = (
+    recipient_domain.CHECK,
+    size.CHECK,
+    bare_newlines.CHECK,
+    loops.CHECK,
+    protocol_errors.CHECK,
+    hello.CHECK,
+)

@@ -1,0 +1,39 @@
+"""Evidence: what a check may look at. Not knowing is a value, and it says why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeAlias, TypeVar
+
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.verdicts import Stage
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    """A fact that a source gave."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A fact that could not be had."""
+
+    reason: str
+    """timeout, servfail, crashed, ..."""
+
+
+Fact: TypeAlias = Known[T] | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known at a stage."""
+
+    stage: Stage
+    dialogue: Dialogue
+    """What the dialogue itself shows."""
+    facts: Mapping[str, Fact[object]] = field(default_factory=dict)
+    """What lookups and scanners found, by fact key."""

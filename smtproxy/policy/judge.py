@@ -1,0 +1,108 @@
+"""The judge: asks the checks of a stage, folds their findings into one verdict.
+
+Findings are folded in the order of configuration, never in the order in which facts came in, so a decision can be
+repeated. The hardest action wins; among equals the check that stands first is the one that is named. A check that
+crashes accepts nothing by accident: a duty defers, a judgement does what its `on_error` says.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
+from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.replies import Reply
+
+TARPIT_SECONDS = 5.0
+"""Delay of the action `tarpit`; Exchange's TarpitInterval."""
+
+_ORDER = {action: place for place, action in enumerate(Action)}
+_REFUSING = frozenset({Action.DEFER, Action.REJECT, Action.DROP})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check as configured."""
+
+    spec: CheckSpec
+    options: object
+    action: Action = Action.REJECT
+    on_error: OnError = OnError.PASS
+
+
+class Policy:
+    """All enabled checks of a listener."""
+
+    __slots__ = ("_by_stage",)
+
+    def __init__(self, checks: tuple[Check, ...]) -> None:
+        """Take the checks in the order in which their findings are to be folded."""
+        self._by_stage: Mapping[Stage, tuple[Check, ...]] = {
+            stage: tuple(one for one in checks if stage in one.spec.stages and one.action is not Action.OFF)
+            for stage in Stage
+        }
+
+    def judge(self, evidence: Evidence, phrases: Phrasebook) -> Verdict:
+        """Return the verdict of a stage. Pure: the same evidence gives the same verdict."""
+        stage = evidence.stage
+        found: list[tuple[Check, Finding, Action]] = []
+        for check in self._by_stage[stage]:
+            try:
+                finding = check.spec.run(check.options, evidence)
+            except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it
+                finding = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__}, action=_on_crash(check))
+            if finding is not None:
+                found.append((check, finding, finding.action or check.action))
+        if not found:
+            return _NOTHING_FOUND[stage]
+        return _fold(stage, found, phrases)
+
+
+def _on_crash(check: Check) -> Action:
+    if check.spec.duty:
+        return Action.DEFER
+    if check.action is Action.OBSERVE or check.on_error is OnError.PASS:
+        return Action.OBSERVE
+    return Action.DEFER
+
+
+def _fold(stage: Stage, found: list[tuple[Check, Finding, Action]], phrases: Phrasebook) -> Verdict:
+    notes = tuple(_note(stage, check, finding, action) for check, finding, action in found)
+    delay = sum(finding.delay + (TARPIT_SECONDS if action is Action.TARPIT else 0.0) for _, finding, action in found)
+    check, finding, action = max(found, key=lambda one: _ORDER[one[2]])
+    if action not in _REFUSING:
+        return Accepted(stage, notes, delay)
+    return Refused(
+        stage,
+        _reply(stage, finding, action, phrases),
+        check.spec.name,
+        notes,
+        delay,
+        drop=action is Action.DROP,
+    )
+
+
+def _note(stage: Stage, check: Check, finding: Finding, action: Action) -> Mapping[str, object]:
+    return {
+        "check": check.spec.name,
+        "stage": stage.value,
+        "reason": finding.reason.value,
+        "action": action.value,
+        **finding.saw,
+    }
+
+
+def _reply(stage: Stage, finding: Finding, action: Action, phrases: Phrasebook) -> Reply:
+    wording = TABLE[finding.reason]
+    match action:
+        case Action.DEFER:
+            wording = deferred(wording)
+        case Action.DROP:
+            wording = dropped(wording, connect=stage is Stage.CONNECT)
+        case _:
+            pass
+    return phrases.phrase(wording, finding.detail)
+
+
+_NOTHING_FOUND: Mapping[Stage, Verdict] = {stage: Accepted(stage) for stage in Stage}

@@ -1,0 +1,174 @@
+"""Every text a client may hear from us, in one table, with its code and enhanced status code (RFC 3463, RFC 5248).
+
+Rules of wording: a refusal says what the sender's administrator can act on, and ends with the session id, under which
+the log explains it. Greeting, EHLO answer and 3xx carry no enhanced code (RFC 2034 4). Nothing a peer sent is repeated
+unless it is short and printable. The last line holds the reason: some clients show only that one.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from smtproxy.session.answers import Own
+from smtproxy.wire.errors import Fault
+from smtproxy.wire.replies import Reply
+
+
+class Reason(Enum):
+    """Why a check found something; its value is what the log calls it."""
+
+    FOREIGN_RECIPIENT = "foreign_recipient"
+    ROUTED_LOCAL_PART = "routed_local_part"
+    DECLARED_TOO_LARGE = "declared_too_large"
+    TOO_LARGE = "too_large"
+    BARE_NEWLINES = "bare_newlines"
+    NEWLINES_AT_DOTS = "newlines_at_dots"
+    MAIL_LOOP = "mail_loop"
+    ERRORS_SOFT = "errors_soft"
+    ERRORS_HARD = "errors_hard"
+    HELLO_FORGED = "hello_forged"
+    HELLO_SYNTAX = "hello_syntax"
+    CHECK_CRASHED = "check_crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One reply. `{}` in the text is the place of a detail."""
+
+    code: int
+    enhanced: str
+    """Empty for greeting, hello and 3xx."""
+    text: str
+
+
+Occasion: TypeAlias = Own | Fault | Reason
+
+TABLE: Mapping[Occasion, Wording] = {
+    # The dialogue goes on
+    Own.BANNER: Wording(220, "", "{} ESMTP"),
+    Own.MAIL_OK: Wording(250, "2.1.0", "Sender OK"),
+    Own.START_BODY: Wording(354, "", "Start mail input; end with <CRLF>.<CRLF>"),
+    Own.RESET: Wording(250, "2.0.0", "Reset"),
+    Own.NOTHING: Wording(250, "2.0.0", "OK"),
+    Own.GOODBYE: Wording(221, "2.0.0", "Closing connection"),
+    Own.CANNOT_VERIFY: Wording(252, "2.5.2", "Cannot verify; send the mail and it will be tried"),  # RFC 5321 3.5.3
+    Own.HELP: Wording(214, "2.0.0", "RFC 5321 has the commands; postmaster has the rest"),
+    # Protocol errors
+    Own.NOT_IMPLEMENTED: Wording(502, "5.5.1", "Command not offered here"),
+    Own.UNKNOWN_COMMAND: Wording(500, "5.5.1", "Command not recognized"),
+    Own.HELLO_FIRST: Wording(503, "5.5.1", "Send EHLO or HELO first"),
+    Own.MAIL_FIRST: Wording(503, "5.5.1", "Send MAIL first"),
+    Own.MAIL_TWICE: Wording(503, "5.5.1", "Sender already given; RSET starts anew"),
+    Own.PARAMETER: Wording(555, "5.5.4", "Parameter not offered: {}"),
+    Own.NO_RECIPIENTS: Wording(554, "5.5.1", "No valid recipients"),
+    Own.EARLY_BODY: Wording(554, "5.5.0", "SMTP protocol synchronization: text sent before the reply to DATA"),
+    Fault.LINE_TOO_LONG: Wording(500, "5.5.2", "Line too long"),
+    Fault.LINE_ENDLESS: Wording(500, "5.5.2", "Line without end"),
+    Fault.EMPTY_COMMAND: Wording(500, "5.5.2", "Empty command"),
+    Fault.BAD_OCTETS: Wording(500, "5.5.2", "Command with octets that are no text"),
+    Fault.UNKNOWN_COMMAND_SYNTAX: Wording(500, "5.5.2", "Command not recognized"),
+    Fault.BAD_MAIL_SYNTAX: Wording(501, "5.5.4", "Syntax: MAIL FROM:<address>"),
+    Fault.BAD_RCPT_SYNTAX: Wording(501, "5.5.4", "Syntax: RCPT TO:<address>"),
+    Fault.BAD_PATH: Wording(501, "5.1.3", "Address not understood"),
+    Fault.PATH_TOO_LONG: Wording(501, "5.1.3", "Address too long"),
+    Fault.NEEDS_SMTPUTF8: Wording(553, "5.6.7", "Address needs SMTPUTF8"),  # RFC 6531 3.5
+    Fault.BAD_PARAMETER: Wording(501, "5.5.4", "Parameter not understood"),
+    Fault.DUPLICATE_PARAMETER: Wording(501, "5.5.4", "Parameter given twice"),
+    Fault.NULL_RECIPIENT: Wording(501, "5.1.3", "No recipient given"),
+    # Bounds
+    Own.TOO_MANY_RECIPIENTS: Wording(452, "4.5.3", "Too many recipients; send the others in another transaction"),
+    Own.TOO_MANY_COMMANDS: Wording(421, "4.7.0", "Too much for one session; come again"),
+    Own.COMMAND_TIMEOUT: Wording(421, "4.4.2", "Timeout waiting for a command"),
+    Own.BODY_TIMEOUT: Wording(421, "4.4.2", "Message comes too slowly"),
+    Own.BODY_CROWDED: Wording(451, "4.4.2", "Message comes too slowly while others wait; try again later"),
+    Own.SESSION_TIMEOUT: Wording(421, "4.4.2", "Session lasts too long; come again"),
+    Own.SHUTDOWN: Wording(421, "4.3.2", "Service is restarting; try again in a moment"),
+    Own.TOO_MUCH_BODY: Wording(421, "4.3.1", "Refused message does not end; closing"),
+    Own.BODY_SPOILT: Wording(554, "5.6.0", "Message breaks a limit of this server"),
+    Own.DISK_FULL: Wording(452, "4.3.1", "Insufficient system storage; try again later"),
+    # The backend
+    Own.NO_BACKEND: Wording(451, "4.3.2", "Mail server not reachable; try again later"),
+    Own.NO_BACKEND_YET: Wording(421, "4.3.2", "Mail server not reachable; try again later"),
+    Own.NO_PLACE: Wording(451, "4.3.2", "Mail server is busy; try again later"),
+    Own.BACKEND_LOST: Wording(451, "4.3.2", "Mail server closed its connection; try again later"),
+    Own.BACKEND_SILENT: Wording(451, "4.4.2", "Mail server does not answer; try again later"),
+    Own.BACKEND_NONSENSE: Wording(451, "4.3.0", "Mail server answered out of turn; try again later"),
+    Own.BACKEND_MISCONFIGURED: Wording(451, "4.3.5", "Mail system is misconfigured; try again later"),
+    Own.BACKEND_CANNOT: Wording(
+        451, "4.3.2", "No mail server with the needed extensions is reachable; try again later"
+    ),
+    Own.BACKEND_CHANGED: Wording(451, "4.3.2", "Mail server changed its mind about this mail; try again later"),
+    Own.TOO_LATE: Wording(451, "4.4.5", "Message could not be passed on in time; try again later"),
+    Own.UNKNOWN_OUTCOME: Wording(451, "4.4.2", "Mail server did not confirm the message; try again later"),
+    Own.INTERNAL: Wording(421, "4.3.0", "Internal error; try again later"),
+    # Checks
+    Reason.FOREIGN_RECIPIENT: Wording(550, "5.7.1", "Relaying denied: this server takes no mail for that domain"),
+    Reason.ROUTED_LOCAL_PART: Wording(550, "5.7.1", "Relaying denied: address asks for routing to another domain"),
+    Reason.DECLARED_TOO_LARGE: Wording(552, "5.3.4", "Message size exceeds the limit of {} octets"),
+    Reason.TOO_LARGE: Wording(552, "5.3.4", "Message size exceeds the limit of {} octets"),
+    Reason.BARE_NEWLINES: Wording(554, "5.6.0", "Message has bare CR or LF; lines end with CR LF (RFC 5321 2.3.8)"),
+    Reason.NEWLINES_AT_DOTS: Wording(554, "5.6.0", "Message has a bare CR or LF beside a line of dots"),
+    Reason.MAIL_LOOP: Wording(554, "5.4.6", "Too many hops: more than {} Received fields; mail loop"),
+    Reason.ERRORS_SOFT: Wording(421, "4.7.0", "Too many errors"),
+    Reason.ERRORS_HARD: Wording(421, "4.7.0", "Too many errors; closing"),
+    Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
+    Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
+    Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
+}
+
+_TEMPORARY: Mapping[int, int] = {550: 450, 552: 452}
+"""The 4xx that says "not now" where the 5xx says "never". RFC 5321 4.2.3"""
+
+_UNSAFE = re.compile(r"[^\x21-\x7e]+")
+_LONGEST_DETAIL = 64
+
+
+def deferred(wording: Wording) -> Wording:
+    """Return the temporary form of a refusal."""
+    if wording.code < 500:
+        return wording
+    return Wording(_TEMPORARY.get(wording.code, 451), "4" + wording.enhanced[1:], wording.text)
+
+
+def dropped(wording: Wording, *, connect: bool) -> Wording:
+    """Return the form in which a connection is closed: 521 in place of a banner (RFC 7504), else 421."""
+    return Wording(521, "5.7.0", wording.text) if connect else Wording(421, "4.7.0", wording.text)
+
+
+class Phrasebook:
+    """Words for one session: the table, with the name of this server and the id of the session."""
+
+    __slots__ = ("_hostname", "_session")
+
+    def __init__(self, hostname: str, session: str) -> None:
+        """Speak as `hostname` in session `session`."""
+        self._hostname = hostname
+        self._session = session
+
+    def say(self, occasion: Own | Fault | Reason, detail: str = "") -> Reply:
+        """Return the reply for an occasion."""
+        if occasion is Own.BANNER:
+            return Reply(220, ((self._hostname + " ESMTP").encode(),))
+        fixed = _FIXED.get(occasion)
+        return fixed if fixed is not None else self.phrase(TABLE[occasion], detail)
+
+    def phrase(self, wording: Wording, detail: str = "") -> Reply:
+        """Return a reply with these words, a detail made safe, and the session id where something is refused."""
+        text = wording.text
+        if "{}" in text:
+            text = text.replace("{}", _UNSAFE.sub("?", detail)[:_LONGEST_DETAIL])
+        if wording.enhanced:
+            text = f"{wording.enhanced} {text}"
+        if wording.code >= 400:
+            text = f"{text} [{self._session}]"
+        return Reply(wording.code, (text.encode(),))
+
+
+_FIXED: Mapping[Occasion, Reply] = {
+    occasion: Reply(wording.code, (f"{wording.enhanced} {wording.text}".strip().encode(),))
+    for occasion, wording in TABLE.items()
+    if wording.code < 400 and "{}" not in wording.text
+}
+"""Replies that are the same in every session."""

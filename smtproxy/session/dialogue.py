@@ -1,0 +1,58 @@
+"""The facts that the dialogue with the client itself shows: what a policy may look at. Owned by the relay, read by others."""
+
+from dataclasses import dataclass, field
+
+from smtproxy.session.envelope import Envelope, Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the client called itself."""
+
+    verb: str
+    """EHLO or HELO."""
+    name: str
+    """As sent, decoded as Latin-1, at most as long as a command line; empty for a bare EHLO."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """What is known of a message when its final dot has been read."""
+
+    size: int
+    """Octets between DATA and the final dot, as the client sent them, or as many as were counted."""
+    bare_newlines: bool
+    dot_line: bool
+    """A bare newline touches a line made of dots alone."""
+    received: int
+    message_id: str | None
+
+
+@dataclass(slots=True)
+class Dialogue:
+    """One session as seen so far."""
+
+    session: str
+    """Session id."""
+    client: str
+    """Address of the client."""
+    port: int = 0
+    now: float = 0.0
+    """Seconds on the clock of the events; not the time of day."""
+    hello: Hello | None = None
+    envelope: Envelope | None = None
+    recipient: Recipient | None = None
+    """The recipient being judged."""
+    message: MessageFacts | None = None
+    declared_size: int | None = None
+    """SIZE= of the MAIL command. RFC 1870"""
+    errors: int = 0
+    """Protocol errors of the client."""
+    junk: int = 0
+    """Commands without use since the last mail."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Counters of the session for the log."""
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter of the session."""
+        self.counts[name] = self.counts.get(name, 0) + by

@@ -1,0 +1,71 @@
+"""The envelope of one transaction, which can replay itself. The backend's transaction is only a copy of it.
+
+Lease, failover, a connection that died between commands: all rebuild the backend's transaction from here, and only
+recipients that a backend has already accepted are replayed.
+"""
+
+from dataclasses import dataclass, field
+
+from smtproxy.wire.commands import Parameters, compose_mail, compose_rcpt
+from smtproxy.wire.ehlo import required
+from smtproxy.wire.paths import Path
+from smtproxy.wire.replies import Reply
+
+
+@dataclass(slots=True)
+class Recipient:
+    """One RCPT: the path, and what became of it."""
+
+    path: Path
+    parameters: Parameters = ()
+    reply: Reply | None = None
+    """What the client heard, or will hear."""
+    by: str = ""
+    """Whose reply that was: backend, protocol, or the name of a check."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a backend itself said 2xx."""
+        return self.by == "backend" and self.reply is not None and self.reply.kind == 2
+
+
+@dataclass(slots=True)
+class Envelope:
+    """Sender and recipients of one transaction."""
+
+    sender: Path
+    parameters: Parameters = ()
+    recipients: list[Recipient] = field(default_factory=list)
+    sender_reply: Reply | None = None
+    """What the backend's refusal of MAIL means to the client: it answers this and every later RCPT of the transaction."""
+    sender_by: str = ""
+    """Whose words that is."""
+    source_route: bool = False
+    _accepted: int = 0
+
+    def count(self, recipient: Recipient) -> None:
+        """Note the fate of a recipient that has just been answered."""
+        if recipient.accepted:
+            self._accepted += 1
+
+    @property
+    def accepted(self) -> int:
+        """Number of recipients a backend accepted."""
+        return self._accepted
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """EHLO keywords that a server must offer to get this envelope; nothing is ever stripped from it."""
+        keywords = required(self.parameters)
+        for recipient in self.recipients:
+            if recipient.parameters:
+                keywords |= required(recipient.parameters)
+        return keywords
+
+    def mail(self) -> bytes:
+        """Return MAIL in its canonical spelling."""
+        return compose_mail(self.sender, self.parameters)
+
+    def replay(self) -> list[bytes]:
+        """Return the RCPT commands of all recipients that a backend has accepted."""
+        return [compose_rcpt(one.path, one.parameters) for one in self.recipients if one.accepted]

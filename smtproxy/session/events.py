@@ -1,0 +1,247 @@
+"""What happens to a relay (events), what it wants done (effects), and what it waits for.
+
+Plain data on purpose: a schedule of events and the effects they caused is all that a test needs to see. `Judge` and
+`Look` are answered on the spot by `Judged` and `Looked` wherever the answer is at hand, without any task or wait.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from smtproxy.session.records import Event as LogEvent
+from smtproxy.session.upstream import Upstream
+from smtproxy.session.verdicts import Stage, Verdict
+
+
+class Wait(Enum):
+    """The one thing a relay waits for."""
+
+    CLIENT = "client"
+    BACKEND = "backend"
+    VERDICT = "verdict"
+    LOOK = "look"
+    STORAGE = "storage"
+    DELAY = "delay"
+    END = "end"
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The client is connected. The first event, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientBytes:
+    """Octets from the client, never empty."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClosed:
+    """The client is gone: end of file, reset, or hung up while nobody read."""
+
+    how: str = "closed"
+    """closed (end of file), reset, or lost (found by a look or by the sweeper)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendOpened:
+    """A connection to a backend server is being made; its greeting, or its failure, comes next."""
+
+    upstream: Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFailed:
+    """No connection could be had."""
+
+    reason: str
+    """none (no server left to try), full (no place within the bounded wait), refused, timeout, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendBytes:
+    """Octets from the backend, never empty."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BackendClosed:
+    """End of file or an error on the backend's connection."""
+
+    how: str = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The answer to `Judge`."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The answer to `Look`. Empty and false means that nothing was seen."""
+
+    octets: bytes = b""
+    closed: bool = False
+    client_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer to `Keep`."""
+
+    failed: str = ""
+    """Why the octets could not be kept (disk full ...); empty: they are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Others wait for a place: give the backend connection back if nobody is using it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """The deadline of the present wait has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The proxy drains: finish the transaction, then say goodbye."""
+
+    now: bool = False
+    """Say goodbye at once, unless a message is committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Something in the process broke that has nothing to do with either peer: end honestly, commit nothing."""
+
+
+Event: TypeAlias = (
+    Started
+    | ClientBytes
+    | ClientClosed
+    | BackendOpened
+    | BackendFailed
+    | BackendBytes
+    | BackendClosed
+    | Judged
+    | Looked
+    | Stored
+    | Recall
+    | Timeout
+    | Shutdown
+    | Crashed
+)
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Octets for the client."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Ask the policy about the dialogue as it stands. Answered by `Judged`."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBackend:
+    """Get a connection to a server that is not among those tried. Answered by `BackendOpened` or `BackendFailed`."""
+
+    tried: frozenset[str]
+    requires: frozenset[str]
+    """EHLO keywords the envelope needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Read the backend without blocking, and see whether the client is still there. Answered by `Looked`."""
+
+    client: bool = False
+    """The look before the commit and before the final reply: is the client gone (HUP or ERR)?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Octets for the backend. Never a terminator."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardKept:
+    """Send what was kept on disk to the backend. Never a terminator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Hand the terminator to the kernel, in one piece. Emitted by one function only."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Append octets of a held body to the session's file. Answered by `Stored`."""
+
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropKept:
+    """Forget what was kept on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBackend:
+    """Let the backend connection go. `farewell` (QUIT) is sent if it can be at once; it never ends a message."""
+
+    farewell: bytes = b""
+    reason: str = ""
+    """Empty for an ordinary end; else what was wrong with the server (health)."""
+    reply: str = ""
+    """The server's reply that was wrong, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A log line."""
+
+    event: LogEvent
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The session is over: close the client's connection."""
+
+
+Effect: TypeAlias = (
+    Answer
+    | Judge
+    | OpenBackend
+    | Look
+    | Forward
+    | ForwardKept
+    | Commit
+    | Keep
+    | DropKept
+    | CloseBackend
+    | Record
+    | Finish
+)

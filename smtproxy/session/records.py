@@ -1,0 +1,197 @@
+"""The closed list of log events, their fields and levels, for every floor.
+
+A record leaves the sans-IO floors as a `Record` effect and the others by a `Journal`. An event or a field that is not in
+this list must not be written: `docs/log-fields.md` is generated from it, and tests compare each line with it.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Protocol
+
+
+class Event(str, Enum):
+    """The name of a log line: its field `event`."""
+
+    SESSION = "session"
+    COMMIT = "commit"
+    MESSAGE = "message"
+    STARTING = "starting"
+    LISTENING = "listening"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+    BACKEND_UP = "backend_up"
+    BACKEND_DOWN = "backend_down"
+    BACKEND_FULL = "backend_full"
+    BACKEND_MISCONFIGURED = "backend_misconfigured"
+    SAMPLE_BACKEND = "sample_backend"
+    ACCEPT_PAUSED = "accept_paused"
+    ACCEPT_RESUMED = "accept_resumed"
+    CRASH = "crash"
+    LOG_LOST = "log_lost"
+
+
+LEVELS: Mapping[Event, str] = {
+    Event.SESSION: "info",
+    Event.COMMIT: "info",
+    Event.MESSAGE: "info",
+    Event.STARTING: "info",
+    Event.LISTENING: "info",
+    Event.DRAINING: "info",
+    Event.STOPPED: "info",
+    Event.BACKEND_UP: "info",
+    Event.BACKEND_DOWN: "error",
+    Event.BACKEND_FULL: "warning",
+    Event.BACKEND_MISCONFIGURED: "error",
+    Event.SAMPLE_BACKEND: "warning",
+    Event.ACCEPT_PAUSED: "error",
+    Event.ACCEPT_RESUMED: "info",
+    Event.CRASH: "error",
+    Event.LOG_LOST: "error",
+}
+
+_IDS = {
+    "session": "id of the connection; each refusal of ours ends with it",
+    "transaction": "id of the mail transaction: session id, dot, number of the transaction in the session",
+}
+
+FIELDS: Mapping[Event, Mapping[str, str]] = {
+    Event.SESSION: {
+        "session": _IDS["session"],
+        "listener": "name of the listener",
+        "client": "address of the client",
+        "port": "port of the client",
+        "hello": "what the client called itself in its last EHLO or HELO",
+        "hello_verb": "EHLO or HELO",
+        "commands": "commands read",
+        "errors": "protocol errors: unknown, malformed or misplaced commands, and junk above its limit",
+        "transactions": "mail transactions begun (a MAIL that was understood)",
+        "delivered": "transactions the backend accepted",
+        "recipients": "RCPT commands answered",
+        "refused": "commands answered with 4xx or 5xx",
+        "octets_in": "octets read from the client",
+        "octets_out": "octets written to the client",
+        "backend_connections": "connections to the backend opened for this session",
+        "findings": "findings of the stages before a transaction, as in `message`",
+        "duration": "seconds from accept to end",
+        "waited": "seconds spent per kind of wait: client, backend, verdict, delay",
+        "ended": "how it ended: quit, closed, reset, timeout, refused, errors, shutdown, crash, ...",
+        "by": "who ended it: client, proxy, or the name of a check",
+        "reply": "the last reply the client was sent",
+        "origins": "number of replies sent by origin: backend, protocol, or the name of a check",
+    },
+    Event.COMMIT: {
+        "session": _IDS["session"],
+        "transaction": _IDS["transaction"],
+        "server": "backend server the message is committed to",
+        "size": "octets of the message as sent to the backend, trace header included, terminator not",
+        "sender": "envelope sender",
+        "recipients": "number of recipients the backend accepted",
+        "message_id": "Message-ID header field, if one was found",
+        "queued": "true when the line could not be written at once: only then may it be lost by kill -9",
+    },
+    Event.MESSAGE: {
+        "session": _IDS["session"],
+        "transaction": _IDS["transaction"],
+        "listener": "name of the listener",
+        "client": "address of the client",
+        "hello": "what the client called itself",
+        "sender": "envelope sender, empty for the null path",
+        "parameters": "parameters of MAIL as forwarded",
+        "recipients": "first recipients, each with `to`, `reply` (what the client heard) and `by` (whose reply that was)",
+        "recipients_total": "RCPT commands of this transaction",
+        "recipients_accepted": "recipients the backend accepted",
+        "size": "octets of the message as the client sent it between DATA and the final dot",
+        "message_id": "Message-ID header field, if one was found in the first header block",
+        "received": "number of Received header fields",
+        "body": "how the body travelled: auto, hold, stream",
+        "findings": "each finding: check, stage, reason, action, and what the check saw",
+        "changes": "what was changed: trace_header, newlines_normalised, source_route_dropped",
+        "outcome": "delivered | rejected | deferred | dropped | aborted | unknown",
+        "by": "who decided: backend, client, protocol, or the name of a check",
+        "reply": "the reply the client got to the final dot, or to the command that ended the transaction",
+        "server": "backend server that was used last",
+        "backend_reply": "the backend's own reply to the final dot, or the one that ended the transaction",
+        "internal_id": "Exchange's InternalId from its final reply: join key to the message tracking log",
+        "internal_host": "Exchange's Hostname from its final reply: second half of that key",
+        "client_heard": "false when the backend accepted and the client was gone before it could be told",
+        "replays": "how often the envelope was given to another backend connection",
+        "duration": "seconds from MAIL to the outcome",
+        "answer_time": "seconds from the client's final dot to our reply",
+    },
+    Event.STARTING: {
+        "version": "version of smtproxy",
+        "configuration": "path of the configuration",
+        "pid": "process id",
+        "hostname": "name in banner, EHLO answer and trace headers",
+    },
+    Event.LISTENING: {
+        "listener": "name of the listener",
+        "address": "bound address with its real port",
+    },
+    Event.DRAINING: {
+        "sessions": "sessions still running",
+        "timeout": "seconds they may take",
+    },
+    Event.STOPPED: {
+        "sessions": "sessions that were cut off",
+        "reason": "why: drained, timeout, crash",
+    },
+    Event.BACKEND_UP: {
+        "backend": "name of the backend",
+        "server": "its server",
+        "keywords": "EHLO keywords it offers",
+        "banner": "its greeting",
+    },
+    Event.BACKEND_DOWN: {
+        "backend": "name of the backend",
+        "server": "its server",
+        "reason": "what happened: refused, timeout, greeting, ...",
+        "reply": "the server's own reply, if it gave one",
+        "retry": "seconds until the next probe",
+    },
+    Event.BACKEND_FULL: {
+        "backend": "name of the backend",
+        "server": "its server",
+        "ceiling": "connections to be held at most from now on",
+        "reply": "the server's own reply",
+    },
+    Event.BACKEND_MISCONFIGURED: {
+        "backend": "name of the backend",
+        "server": "its server",
+        "session": _IDS["session"],
+        "transaction": _IDS["transaction"],
+        "command": "what the server was answering: greeting, EHLO, MAIL, RCPT, DATA ...",
+        "reply": "its reply, which blames our dialogue and so is kept from the client",
+    },
+    Event.SAMPLE_BACKEND: {
+        "backend": "name of the backend",
+        "directory": "where the mail is stored",
+        "warning": "that mail goes nowhere",
+        "try": "a command that sends a test mail",
+    },
+    Event.ACCEPT_PAUSED: {
+        "listener": "name of the listener",
+        "reason": "why no connection can be accepted: usually no file descriptor is left",
+    },
+    Event.ACCEPT_RESUMED: {
+        "listener": "name of the listener",
+        "paused": "seconds for which nothing was accepted",
+    },
+    Event.CRASH: {
+        "session": _IDS["session"],
+        "where": "part of the program",
+        "error": "type and text of the exception",
+        "traceback": "where it came from: please report it",
+    },
+    Event.LOG_LOST: {
+        "lost": "number of lines lost since the last such line, by event",
+    },
+}
+"""Event -> field -> meaning. `time`, `event` and `level` stand in front of every line and are not listed."""
+
+
+class Journal(Protocol):
+    """Where records go. An implementation never blocks and never raises."""
+
+    def record(self, event: Event, fields: Mapping[str, object]) -> None:
+        """Write one line."""

@@ -1,0 +1,99 @@
+"""The rules table: which verb may stand in which phase, and what it does. RFC 5321 4.1.4, RFC 2920 3.1.
+
+A new verb is a row here. A barrier ends a pipelined group: what stands before it is settled first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from smtproxy.session.answers import Own
+
+
+class Phase(Enum):
+    """Where the dialogue with the client stands."""
+
+    CONNECT = "connect"
+    """No banner yet."""
+    START = "start"
+    """Banner sent, no hello."""
+    READY = "ready"
+    """Hello said, no transaction."""
+    MAIL = "mail"
+    """A transaction is open."""
+    BODY_START = "body_start"
+    """DATA waits for the backend's go-ahead."""
+    BODY = "body"
+    """The body is being read."""
+    VERDICT = "verdict"
+    """The final dot was read; the message is being judged."""
+    SENDING = "sending"
+    """The message goes to the backend, is committed, or waits for its final reply."""
+    REPLY = "reply"
+    """The fate of the message is known; the client is looked at and told."""
+    OVER = "over"
+
+
+class Act(Enum):
+    """What a command does."""
+
+    HELLO = "hello"
+    MAIL = "mail"
+    RECIPIENT = "recipient"
+    DATA = "data"
+    RESET = "reset"
+    QUIT = "quit"
+    SAY = "say"
+    """Nothing: we answer, and the backend never hears of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One verb."""
+
+    act: Act
+    phases: frozenset[Phase]
+    misplaced: Mapping[Phase, Own]
+    """What is said in the other phases."""
+    says: Own | None = None
+    barrier: bool = False
+    junk: bool = False
+    """Counts towards the limit for commands without use. Postfix smtpd_junk_command_limit"""
+    error: bool = False
+    """Counts as a protocol error."""
+
+
+_ANY = frozenset({Phase.START, Phase.READY, Phase.MAIL})
+_NOWHERE: Mapping[Phase, Own] = {}
+
+
+def _said(own: Own, *, junk: bool = False, error: bool = False) -> Rule:
+    return Rule(Act.SAY, _ANY, _NOWHERE, says=own, junk=junk, error=error)
+
+
+RULES: Mapping[str, Rule] = {
+    "EHLO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
+    "HELO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
+    "MAIL": Rule(
+        Act.MAIL, frozenset({Phase.READY}), {Phase.START: Own.HELLO_FIRST, Phase.MAIL: Own.MAIL_TWICE}, barrier=True
+    ),
+    "RCPT": Rule(Act.RECIPIENT, frozenset({Phase.MAIL}), {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST}),
+    "DATA": Rule(
+        Act.DATA,
+        frozenset({Phase.MAIL}),
+        {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST},
+        barrier=True,
+    ),
+    "RSET": Rule(Act.RESET, _ANY, _NOWHERE, barrier=True, junk=True),
+    "NOOP": _said(Own.NOTHING, junk=True),
+    "HELP": _said(Own.HELP, junk=True),
+    "VRFY": _said(Own.CANNOT_VERIFY, junk=True),
+    "QUIT": Rule(Act.QUIT, _ANY, _NOWHERE, barrier=True),
+    # Known verbs that are not for strangers (queue tricks, harvesting) or come with the next version: 502.
+    "EXPN": _said(Own.NOT_IMPLEMENTED, error=True),
+    "ETRN": _said(Own.NOT_IMPLEMENTED, error=True),
+    "TURN": _said(Own.NOT_IMPLEMENTED, error=True),
+    "BDAT": _said(Own.NOT_IMPLEMENTED, error=True),
+    "STARTTLS": _said(Own.NOT_IMPLEMENTED, error=True),
+}
+"""Verb -> rule. Every other verb, those of withheld keywords included, gets 500 5.5.1 and counts as an error."""

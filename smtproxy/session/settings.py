@@ -1,0 +1,49 @@
+"""What one listener and its backend ask of a relay, as plain data. The configuration is turned into this by the app."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from smtproxy.session.limits import LIMITS, Limits
+from smtproxy.wire.newlines import NewlineMode
+
+
+class BodyMode(Enum):
+    """How a body travels. DESIGN section 4, "The body"."""
+
+    AUTO = "auto"
+    """Collected in memory up to a bound before the backend hears DATA; streamed from there."""
+    HOLD = "hold"
+    """Kept whole (memory, then an unlinked file), judged, then sent."""
+    STREAM = "stream"
+    """Sent as it comes; only the end is held until the verdict."""
+
+
+class OpenMode(Enum):
+    """When the backend connection is opened."""
+
+    RECIPIENT = "recipient"
+    """With the first RCPT that passed policy; MAIL is answered by us."""
+    MAIL = "mail"
+    """With MAIL; the backend answers it."""
+    CONNECT = "connect"
+    """When the client connects; the backend answers MAIL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Settings of a relay. Times are seconds, sizes octets."""
+
+    hostname: str
+    listener: str = "mx"
+    body: BodyMode = BodyMode.AUTO
+    newlines: NewlineMode | None = NewlineMode.NORMALISE
+    """None: the duty `bare_newlines` is switched off, and bodies pass as they are."""
+    max_message_size: int = 52428800
+    max_recipients: int = 1000
+    commit_by: float = 300.0
+    """After the final dot no commit happens later than this. RFC 5321 4.5.3.2.6 gives the sender 10 minutes."""
+    open: OpenMode = OpenMode.RECIPIENT
+    lease: float = 10.0
+    """A backend connection that has nothing to do for this long is given back."""
+    trace_header: bool = True
+    limits: Limits = LIMITS

@@ -1,0 +1,112 @@
+"""Slots and the pairing of replies. Who answers which command is decided here and nowhere else.
+
+Two queues. Towards the client each command is a `Slot`, and slots are answered strictly in order. Towards the backend
+each command sent leaves one `Awaited` entry, and each reply takes the oldest one: never "the last reply", never
+"whoever asked last" (a 250 to DATA taken as go-ahead, a 5xx lost: that is where those lead). A reply without an entry
+is nobody's, and its connection is not trusted any more.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from smtproxy.session.envelope import Recipient
+from smtproxy.wire.replies import Reply
+
+
+@dataclass(slots=True)
+class Slot:
+    """One command of the client, and its answer once there is one."""
+
+    verb: str
+    recipient: Recipient | None = None
+    """Set for RCPT."""
+    answer: Reply | None = None
+    by: str = ""
+    """Origin of the answer: backend, protocol, or the name of a check."""
+
+
+class Purpose(Enum):
+    """What a command to the backend was for."""
+
+    GREETING = "greeting"
+    EHLO = "EHLO"
+    HELO = "HELO"
+    RSET = "RSET"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    END_OF_DATA = "end of data"
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A reply that the backend owes us."""
+
+    purpose: Purpose
+    slot: Slot | None = None
+    """The client's command it answers; None: nobody's (our own RSET, a replay, MAIL sent late)."""
+
+
+class Pairing:
+    """The queue of replies that one backend connection owes us."""
+
+    __slots__ = ("_awaited",)
+
+    def __init__(self) -> None:
+        """Start with nothing owed."""
+        self._awaited: deque[Awaited] = deque()
+
+    def expect(self, purpose: Purpose, slot: Slot | None = None) -> None:
+        """Note that a command has been sent."""
+        self._awaited.append(Awaited(purpose, slot))
+
+    def take(self) -> Awaited | None:
+        """Return what the reply just read belongs to; None: nobody waits for it."""
+        return self._awaited.popleft() if self._awaited else None
+
+    def __len__(self) -> int:
+        """Return the number of replies still owed."""
+        return len(self._awaited)
+
+    @property
+    def next(self) -> Purpose | None:
+        """What the next reply will be for."""
+        return self._awaited[0].purpose if self._awaited else None
+
+
+class Answers:
+    """The queue of slots towards the client: whatever is finished first, answers leave in the order of the commands."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._slots: deque[Slot] = deque()
+
+    def open(self, verb: str, recipient: Recipient | None = None) -> Slot:
+        """Add a slot for a command just read."""
+        slot = Slot(verb, recipient)
+        self._slots.append(slot)
+        return slot
+
+    def ready(self) -> list[Slot]:
+        """Take all leading slots that have their answer."""
+        done: list[Slot] = []
+        slots = self._slots
+        while slots and slots[0].answer is not None:
+            done.append(slots.popleft())
+        return done
+
+    def __len__(self) -> int:
+        """Return the number of commands not yet answered."""
+        return len(self._slots)
+
+    @property
+    def last(self) -> Slot | None:
+        """The slot of the newest command that was not answered yet."""
+        return self._slots[-1] if self._slots else None
+
+    def pending(self) -> list[Slot]:
+        """Return the slots that wait for their answer."""
+        return [slot for slot in self._slots if slot.answer is None]

@@ -1,0 +1,106 @@
+"""One mail transaction as the log will tell it: what happened, who decided, and exactly one `message` line at its end."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.envelope import Envelope
+from smtproxy.session.settings import RelaySettings
+from smtproxy.wire.replies import Reply
+
+# The final reply of Exchange 2007 and later: "250 2.6.0 <id> [InternalId=1, Hostname=h] Queued mail for delivery".
+_INTERNAL_ID = re.compile(r"\[InternalId=(\d{1,20})(?:, Hostname=([^\],\s]{1,255}))?")
+
+
+def said(reply: Reply | None) -> str | None:
+    """Return a reply as the log shows it."""
+    return None if reply is None else f"{reply.code} {reply.text}".rstrip()
+
+
+@dataclass(slots=True)
+class Transaction:
+    """The account of one transaction, from a MAIL that was understood to its outcome."""
+
+    name: str
+    """Session id, dot, number in the session."""
+    envelope: Envelope
+    started: float
+    notes: list[Mapping[str, object]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    body: str | None = None
+    dot_at: float | None = None
+    """When the final dot was read."""
+    last: tuple[Reply, str] | None = None
+    """The last refusal the client heard in it, and whose it was."""
+
+    def note(self, notes: tuple[Mapping[str, object], ...], limit: int) -> None:
+        """Add findings of a verdict, as many as the line may hold."""
+        if notes and len(self.notes) < limit:
+            self.notes.extend(notes[: limit - len(self.notes)])
+
+    def unfinished(self) -> tuple[str, str]:
+        """Return outcome and author of a transaction that ended without a final dot.
+
+        Refused for good where nobody was accepted and the last word was a 5xx; else its client gave it up.
+        """
+        if self.last is None or self.envelope.accepted:
+            return "aborted", "client"
+        reply, by = self.last
+        return ("rejected" if reply.kind == 5 else "deferred"), by
+
+    def fields(
+        self,
+        dialogue: Dialogue,
+        settings: RelaySettings,
+        *,
+        outcome: str,
+        by: str,
+        reply: Reply | None,
+        backend_reply: Reply | None,
+        server: str,
+        replays: int,
+        client_heard: bool,
+    ) -> Mapping[str, object]:
+        """Return the fields of the `message` line."""
+        envelope = self.envelope
+        message = dialogue.message
+        shown = envelope.recipients[: settings.limits.logged_recipients]
+        fields: dict[str, object] = {
+            "session": dialogue.session,
+            "transaction": self.name,
+            "listener": settings.listener,
+            "client": dialogue.client,
+            "hello": None if dialogue.hello is None else dialogue.hello.name,
+            "sender": str(envelope.sender),
+            "recipients": [{"to": str(one.path), "reply": said(one.reply), "by": one.by} for one in shown],
+            "recipients_total": len(envelope.recipients),
+            "recipients_accepted": envelope.accepted,
+            "outcome": outcome,
+            "by": by,
+            "reply": said(reply),
+            "server": server or None,
+            "backend_reply": said(backend_reply),
+            "client_heard": client_heard,
+            "findings": self.notes,
+            "changes": self.changes,
+            "duration": round(dialogue.now - self.started, 4),
+        }
+        if envelope.parameters:
+            fields["parameters"] = " ".join(k if v is None else f"{k}={v}" for k, v in envelope.parameters)
+        if self.body is not None:
+            fields["body"] = self.body
+        if message is not None:
+            fields["size"] = message.size
+            fields["message_id"] = message.message_id
+            fields["received"] = message.received
+        if replays:
+            fields["replays"] = replays
+        if self.dot_at is not None:
+            fields["answer_time"] = round(dialogue.now - self.dot_at, 4)
+        if backend_reply is not None and outcome == "delivered":
+            found = _INTERNAL_ID.search(backend_reply.text)
+            if found:
+                fields["internal_id"] = found[1]
+                fields["internal_host"] = found[2]
+        return fields

@@ -1,0 +1,54 @@
+"""Stages and verdicts: what the relay must know of a judgement. How one is reached is the policy's matter.
+
+A verdict is either `Accepted` or `Refused`; nothing else lets a command pass, so a crash or a missing answer can accept
+nothing by accident.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from smtproxy.wire.replies import Reply
+
+
+class Stage(Enum):
+    """When a check may speak."""
+
+    CONNECT = "connect"
+    HELLO = "hello"
+    AUTH = "auth"
+    MAIL = "mail"
+    RECIPIENT = "recipient"
+    DATA = "data"
+    MESSAGE = "message"
+    PROTOCOL = "protocol"
+    """A command was answered with an error of ours: nothing is accepted here, but patience may end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The command (at MESSAGE: the message) may go on to the backend."""
+
+    stage: Stage
+    notes: tuple[Mapping[str, object], ...] = ()
+    """Findings in the form of the log."""
+    delay: float = 0.0
+    """Seconds to wait before the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The client hears `reply`, and nothing of this command reaches the backend."""
+
+    stage: Stage
+    reply: Reply
+    by: str
+    """Name of the check that decided."""
+    notes: tuple[Mapping[str, object], ...] = ()
+    delay: float = 0.0
+    drop: bool = False
+    """Close the connection behind the reply."""
+
+
+Verdict: TypeAlias = Accepted | Refused

@@ -1,0 +1,1 @@
+"""The grammar of SMTP, bytes to values and back: no I/O, no clock, no logger, no randomness, nothing async."""

@@ -1,0 +1,115 @@
+"""smtproxy itself as a process of its own, with a configuration written for the occasion and its log at hand.
+
+It is started as an administrator starts it, and must never be told anything but by its configuration and signals.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self, TypeAlias
+
+from tests.end_to_end.programs.process import HOST, ROOT, Child, ProgramError, answers, on_cores, wait_until
+
+COMMAND = (sys.executable, "-m", "smtproxy.app.cli", "run", "-c")
+
+Setting: TypeAlias = "str | int | bool | Sequence[str] | Mapping[str, Setting]"
+Settings: TypeAlias = Mapping[str, Setting]
+Line: TypeAlias = "dict[str, object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be configured besides the necessary: sections of the configuration with their settings."""
+
+    servers: Sequence[str]
+    listener: Settings = field(default_factory=dict)
+    backend: Settings = field(default_factory=dict)
+    server: Settings = field(default_factory=dict)
+    limits: Settings = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return the configuration file."""
+        server = {"hostname": "mx.example.org"} | dict(self.server)
+        listener = {
+            "name": "mx",
+            "bind": [f"{HOST}:0"],
+            "role": "mx",
+            "backend": "real",
+            "domains": ["example.org"],
+        } | dict(self.listener)
+        backend = {"servers": self.servers} | dict(self.backend)
+        sections = [("[server]", server), ("[[listeners]]", listener), ("[backends.real]", backend)]
+        if self.limits:
+            sections.append(("[limits]", dict(self.limits)))
+        return "\n".join(f"{name}\n{_assignments(settings)}" for name, settings in sections)
+
+
+def _assignments(settings: Settings) -> str:
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in settings.items())
+
+
+def _toml(value: Setting) -> str:
+    """Write a value as TOML: strings, numbers, truth values and lists as JSON does, tables inline."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    return json.dumps(value if isinstance(value, str | int) else list(value))
+
+
+class Smtproxy:
+    """A running smtproxy; use it in a `with` statement."""
+
+    def __init__(self, directory: Path, plan: Plan, *, cores: Sequence[int] = ()) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        configuration = directory / "config.toml"
+        configuration.write_text(plan.text())
+        self._read = 0
+        self._rest = b""
+        self._lines: list[Line] = []
+        with on_cores(cores):
+            self.child = Child("smtproxy", [*COMMAND, str(configuration)], directory, cwd=ROOT)
+        self.child.wait_ready(lambda: bool(self.lines("listening")))
+        self.port = int(str(self.lines("listening")[0]["address"]).rpartition(":")[2])
+        self.child.wait_ready(lambda: answers(self.port, b"220"))
+
+    @property
+    def pid(self) -> int:
+        """The root of its process tree."""
+        return self.child.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.child.stop()
+
+    def lines(self, event: str | None = None) -> list[Line]:
+        """Return the log lines written so far, all or those of one event. A line that is no JSON is a ProgramError."""
+        with self.child.output_path.open("rb") as log:
+            log.seek(self._read)
+            new = log.read()
+        self._read += len(new)
+        *complete, self._rest = (self._rest + new).split(b"\n")
+        for raw in complete:
+            try:
+                self._lines.append(json.loads(raw))
+            except ValueError:
+                raise ProgramError(f"smtproxy wrote a log line that is no JSON: {raw!r}") from None
+        return [line for line in self._lines if event is None or line.get("event") == event]
+
+    def wait_lines(self, event: str, count: int, patience: float = 20) -> list[Line]:
+        """Wait until that many lines of the event are written, and return all there are."""
+        wait_until(lambda: len(self.lines(event)) >= count, patience, f"fewer than {count} log lines `{event}`")
+        return self.lines(event)
+
+    def terminate(self, patience: float = 20) -> int:
+        """Send SIGTERM and return the exit status: 0 after a drain."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.child.wait_end(patience)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self.child.kill()
