@@ -1,3 +1,3 @@
-"""A transparent SMTP proxy: relays the dialogue live to the real mail server and never acknowledges a mail of its own accord."""
+"""A transparent SMTP proxy: relays the dialogue live and never acknowledges a mail that the backend did not take."""
 
 __version__ = "0.1.0"

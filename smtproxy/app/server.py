@@ -46,7 +46,7 @@ def run(config: Config) -> int:
             try:
                 sockets.append((place, listen(Endpoint(address.host, address.port))))
             except OSError as error:
-                print(f"smtproxy: listener {listener.name}: {address}: {error.strerror}", file=sys.stderr)
+                sys.stderr.write(f"smtproxy: listener {listener.name}: {address}: {error.strerror}\n")
                 return FAILED
     journal = open_log(_STDOUT, config.log.format)
     configure_structlog(journal)
@@ -178,9 +178,9 @@ class _Server:
             session.shut_down()
         background.start_soon(self._cut_off, timeout)
 
-    async def _cut_off(self, timeout: float) -> None:
+    async def _cut_off(self, patience: float) -> None:
         """End the sessions that are left, but for those whose message is committed."""
-        await trio.sleep(timeout)
+        await trio.sleep(patience)
         for session in tuple(self._sessions):
             if not session.committed:
                 self._cut += 1

@@ -1,14 +1,15 @@
 """The session driver: performs the effects of a relay on real sockets and awaits the one thing it waits for.
 
 One trio task per session, no locks, no channels, no second task. Deadlines are numbers; the sweeper (`sweeper.py`)
-compares them once a second and looks at the sockets of sessions that wait for something else than their client. To wake a
-session it leaves an event in its mailbox and calls `notify_closing` on the descriptor the session is parked on (or
-sets the session's own trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
+compares them once a second and looks at the sockets of sessions that wait for something else than their client. To
+wake a session it leaves an event in its mailbox and calls `notify_closing` on the descriptor the session is parked on
+(or sets the session's own trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
 
 The driver decides nothing about mail. It must not send a terminator but for `Commit`, and whatever happens in here, the
 session ends in `_end`, with its log lines written.
 """
 
+import contextlib
 import select
 import socket
 import time
@@ -369,7 +370,7 @@ class Session:
             except BlockingIOError:
                 await self._writable(backend, self._transfer_due())
                 if self._mailbox:
-                    # Whatever woke us (the backend spoke, the client left, time is up), the rest of this must not leave.
+                    # The backend spoke, the client left, or time is up: the rest of this must not leave.
                     return self._mailbox.popleft()
                 continue
             except OSError:
@@ -451,12 +452,13 @@ class Session:
             return got
         self._place = got
         server = got.server
-        try:
-            if server.address is None:
-                raise OSError("name not resolved")
-            self._backend = start_connect(*server.address)
-        except OSError as error:
-            self._mailbox.append(events.BackendClosed(error.strerror or str(error)))
+        if server.address is None:
+            self._mailbox.append(events.BackendClosed("name not resolved"))
+        else:
+            try:
+                self._backend = start_connect(*server.address)
+            except OSError as error:
+                self._mailbox.append(events.BackendClosed(error.strerror or str(error)))
         self._backend_dialling = self._clock() + self._service.settings.limits.connect_time
         return events.BackendOpened(Upstream(server.name, self._service.settings.hostname, extended=server.extended))
 
@@ -478,10 +480,8 @@ class Session:
         backend, place = self._backend, self._place
         if backend is not None:
             if effect.farewell:
-                try:
+                with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
                     backend.send(effect.farewell)
-                except OSError:
-                    pass  # It is gone already; a farewell is a courtesy.
             close(backend)
             self._backend = None
         self._backend_dialling = 0.0
@@ -508,7 +508,7 @@ class Session:
         )
 
     def _end(self) -> None:
-        """Whatever happened: the log lines are written, the last words said if the client takes them, nothing is held."""
+        """Whatever happened: the log lines are written, last words said if the client takes them, nothing is held."""
         relay = self._relay
         if not relay.over:
             try:

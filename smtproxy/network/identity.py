@@ -1,4 +1,4 @@
-"""Ids of sessions: short enough to be read over the telephone, unique over restarts and machines for all practical ends."""
+"""Ids of sessions: short enough to be read over the telephone, unique over restarts for all practical ends."""
 
 import random
 import time
@@ -10,7 +10,8 @@ _RANDOM_BITS = 25
 
 def session_id() -> str:
     """Return a new id: 13 characters, milliseconds of the time of day in front, so that ids sort by time."""
-    number = (time.time_ns() // 1_000_000 & (1 << 40) - 1) << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS)  # noqa: S311 - an id, no secret
+    milliseconds = time.time_ns() // 1_000_000 & (1 << 40) - 1
+    number = milliseconds << _RANDOM_BITS | random.getrandbits(_RANDOM_BITS)
     letters = []
     for _ in range(13):
         number, letter = number >> 5, _ALPHABET[number & 31]

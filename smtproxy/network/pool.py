@@ -209,7 +209,7 @@ class Pool:
         self.offered = intersect(known, self._max_message_size)
 
     def failed(self, server: Server, reason: str, reply: str = "") -> None:
-        """A connection could not be used: full if others are open there, else down. Called before its place is given back."""
+        """A connection could not be used: full if others are open there, else down. Its place is still held."""
         if reason == "full" and server.open > 1:
             server.ceiling = max(1, server.open - 1)
             server.lowered_at = trio.current_time()

@@ -5,6 +5,7 @@
 """
 
 import errno
+import os
 import select
 import socket
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def listen(endpoint: Endpoint) -> socket.socket:
         if family == socket.AF_INET6:
             # [::] and 0.0.0.0 are two listeners, whatever net.ipv6.bindv6only says.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the name of the method says it
         sock.bind((endpoint.host, endpoint.port))
         sock.listen(BACKLOG)
     except BaseException:
@@ -59,21 +60,22 @@ def bound(sock: socket.socket) -> Endpoint:
 
 def prepare(sock: socket.socket) -> None:
     """Set what every connection of ours has."""
-    sock.setblocking(False)
+    sock.setblocking(False)  # noqa: FBT003 - the name of the method says it
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def start_connect(family: int, address: tuple[str, int]) -> socket.socket:
-    """Begin a TCP connection; whether it succeeded shows in the first read, as the server speaks first. Raises OSError."""
+    """Begin a TCP connection; the first read shows whether it was made: the server speaks first. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         prepare(sock)
         code = sock.connect_ex(address)
-        if code not in (0, errno.EINPROGRESS):
-            raise OSError(code, "connect")
     except BaseException:
         sock.close()
         raise
+    if code not in (0, errno.EINPROGRESS):
+        sock.close()
+        raise OSError(code, os.strerror(code))
     return sock
 
 

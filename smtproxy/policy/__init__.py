@@ -1,1 +1,1 @@
-"""The policy: from evidence to a verdict, by pure functions. A finding is not an action; configuration says what follows."""
+"""The policy: from evidence to a verdict, by pure functions. A finding is no action; configuration says which."""

@@ -1,4 +1,4 @@
-"""Findings and what may follow from them. A check finds; configuration says what is done; a duty has its answer fixed."""
+"""Findings and what may follow. A check finds; configuration says what is done; a duty has its answer fixed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -41,18 +41,18 @@ def main(arguments: list[str] | None = None) -> int:
     if options.per_source is not None:
         profile = replace(profile, max_per_source=options.per_source or None)
     store = MailStore(options.store) if options.store else None
+    status = 0
     try:
         script = load_script(options.script) if options.script else Script()
         if options.record is None:
             trio.run(_run, profile, script, BackendRecord(keep=False), store, options.host, options.port)
-            return 0
-        with options.record.open("w", encoding="utf-8") as file:
-            record = _recorder(file)
-            trio.run(_run, profile, script, record, store, options.host, options.port)
-    except (OSError, ValueError, ScriptError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+        else:
+            with options.record.open("w", encoding="utf-8") as file:
+                trio.run(_run, profile, script, _recorder(file), store, options.host, options.port)
+    except* (OSError, ValueError, ScriptError) as errors:  # those of `serve` come in the nursery's group
+        status = 2
+        sys.stderr.writelines(f"{error}\n" for error in errors.exceptions)
+    return status
 
 
 def _recorder(file: TextIOBase) -> BackendRecord:

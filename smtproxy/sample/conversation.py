@@ -83,6 +83,8 @@ class Conversation:
         for note in line_notes(line):
             self.note(note)
         verb, argument = split_command(line)
+        if not verb:
+            self.note("a line that is no command")
         handler = self._handlers.get(verb)
         if handler is not None:
             turn = handler(verb, argument.rstrip(b" \t"))
@@ -94,16 +96,14 @@ class Conversation:
             turn.ends_group = verb in _ENDS_GROUP
         return turn
 
-    def body_ended(self) -> Turn:
-        """The body in `body` is complete."""
-        body, self.body = self.body, None
+    def body_ended(self, body: DataBody | Chunk) -> Turn:
+        """The body that was being read is complete."""
+        self.body = None
         transaction = self.transaction or Transaction()
         if isinstance(body, Chunk):
             return self._chunk_ended(body, transaction)
         self.connection.terminators += 1
         self.transaction = None
-        if body is None:  # not reached: the dialogue asks only while there is a body
-            return self._error(Point.FINAL, self.texts.unknown_verb)
         transaction.octets = body.octets
         return self._final(transaction, self._delivery(transaction, body.wire, body.message))
 
@@ -117,7 +117,10 @@ class Conversation:
             transaction.octets = body.octets
             delivery = self._delivery(transaction, body.wire, body.message)
         else:
-            content = bytes(transaction.content) + bytes(body.content if body is not None else b"")
+            content = bytes(transaction.content)
+            if body is not None:
+                content += body.content
+                transaction.octets += body.received
             delivery = self._delivery(transaction, content, content)
         self._record.abort(delivery)
 

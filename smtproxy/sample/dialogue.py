@@ -382,8 +382,7 @@ class SampleDialogue:
         del self._input[:taken]
         self._body_octets += taken
         if body.ended:
-            turn = self._conversation.body_ended()
-            self._take_turn(turn)
+            self._take_turn(self._conversation.body_ended(body))
         elif not piece:
             return False
         return True

@@ -36,7 +36,8 @@ class Transaction:
 
 def judge(profile: Profile, transaction: Transaction, delivery: Delivery) -> tuple[str, str]:
     """The reply text to the end of the message, not yet filled, and the message's id (its own, or a new one)."""
-    header = delivery.body[:_HEADER_LIMIT].partition(b"\r\n\r\n")[0]
+    # The line end in front: a body that opens with an empty line has an empty header.
+    header = (b"\r\n" + delivery.body[:_HEADER_LIMIT]).partition(b"\r\n\r\n")[0]
     texts = profile.texts
     if not transaction.recipients:
         text = texts.rcpt_first

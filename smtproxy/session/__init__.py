@@ -1,1 +1,1 @@
-"""The relay: two SMTP dialogues paired under verdicts. Sans-IO: events go in, effects come out; nothing here may block."""
+"""The relay: two SMTP dialogues paired under verdicts. Sans-IO: events in, effects out; nothing here may block."""

@@ -1,4 +1,4 @@
-"""The facts that the dialogue with the client itself shows: what a policy may look at. Owned by the relay, read by others."""
+"""The facts that the dialogue with the client itself shows. Owned by the relay, read by the policy."""
 
 from dataclasses import dataclass, field
 

@@ -37,10 +37,9 @@ class Envelope:
     parameters: Parameters = ()
     recipients: list[Recipient] = field(default_factory=list)
     sender_reply: Reply | None = None
-    """What the backend's refusal of MAIL means to the client: it answers this and every later RCPT of the transaction."""
+    """What the backend's refusal of MAIL means to the client: it answers this and each later RCPT."""
     sender_by: str = ""
     """Whose words that is."""
-    source_route: bool = False
     _accepted: int = 0
 
     def count(self, recipient: Recipient) -> None:
@@ -52,6 +51,11 @@ class Envelope:
     def accepted(self) -> int:
         """Number of recipients a backend accepted."""
         return self._accepted
+
+    @property
+    def utf8(self) -> bool:
+        """Whether the client asked for SMTPUTF8. RFC 6531 3.4"""
+        return any(keyword == "SMTPUTF8" for keyword, _ in self.parameters)
 
     @property
     def requires(self) -> frozenset[str]:

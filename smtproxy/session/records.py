@@ -1,15 +1,15 @@
 """The closed list of log events, their fields and levels, for every floor.
 
-A record leaves the sans-IO floors as a `Record` effect and the others by a `Journal`. An event or a field that is not in
-this list must not be written: `docs/log-fields.md` is generated from it, and tests compare each line with it.
+A record leaves the sans-IO floors as a `Record` effect and the others by a `Journal`. An event or a field that is not
+in this list must not be written: `docs/log-fields.md` is generated from it, and tests compare each line with it.
 """
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 
-class Event(str, Enum):
+class Event(StrEnum):
     """The name of a log line: its field `event`."""
 
     SESSION = "session"
@@ -97,7 +97,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "hello": "what the client called itself",
         "sender": "envelope sender, empty for the null path",
         "parameters": "parameters of MAIL as forwarded",
-        "recipients": "first recipients, each with `to`, `reply` (what the client heard) and `by` (whose reply that was)",
+        "recipients": "first recipients, each with `to`, `reply` (what the client heard) and `by` (whose reply it was)",
         "recipients_total": "RCPT commands of this transaction",
         "recipients_accepted": "recipients the backend accepted",
         "size": "octets of the message as the client sent it between DATA and the final dot",

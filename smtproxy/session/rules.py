@@ -55,7 +55,8 @@ class Rule:
     phases: frozenset[Phase]
     misplaced: Mapping[Phase, Own]
     """What is said in the other phases."""
-    says: Own | None = None
+    says: Own = Own.UNKNOWN_COMMAND
+    """The answer of `Act.SAY`."""
     barrier: bool = False
     junk: bool = False
     """Counts towards the limit for commands without use. Postfix smtpd_junk_command_limit"""

@@ -102,10 +102,9 @@ class Answers:
         """Return the number of commands not yet answered."""
         return len(self._slots)
 
-    @property
-    def last(self) -> Slot | None:
-        """The slot of the newest command that was not answered yet."""
-        return self._slots[-1] if self._slots else None
+    def answered(self) -> list[Slot]:
+        """Return the slots whose answer has not left yet."""
+        return [slot for slot in self._slots if slot.answer is not None]
 
     def pending(self) -> list[Slot]:
         """Return the slots that wait for their answer."""

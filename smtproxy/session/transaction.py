@@ -1,4 +1,4 @@
-"""One mail transaction as the log will tell it: what happened, who decided, and exactly one `message` line at its end."""
+"""One mail transaction as the log will tell it: what happened, who decided, and one `message` line at its end."""
 
 import re
 from collections.abc import Mapping
@@ -18,6 +18,32 @@ def said(reply: Reply | None) -> str | None:
     return None if reply is None else f"{reply.code} {reply.text}".rstrip()
 
 
+def outcome_of(reply: Reply) -> str:
+    """Return what a refusal means for the message."""
+    return "rejected" if reply.kind == 5 else "deferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a transaction ended."""
+
+    outcome: str
+    """delivered | rejected | deferred | dropped | aborted | unknown"""
+    by: str
+    reply: Reply | None
+    heard: bool = True
+    """Whether the client was there to hear it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What the backend had to do with a transaction."""
+
+    reply: Reply | None = None
+    server: str = ""
+    replays: int = 0
+
+
 @dataclass(slots=True)
 class Transaction:
     """The account of one transaction, from a MAIL that was understood to its outcome."""
@@ -31,36 +57,25 @@ class Transaction:
     body: str | None = None
     dot_at: float | None = None
     """When the final dot was read."""
-    last: tuple[Reply, str] | None = None
-    """The last refusal the client heard in it, and whose it was."""
 
     def note(self, notes: tuple[Mapping[str, object], ...], limit: int) -> None:
         """Add findings of a verdict, as many as the line may hold."""
         if notes and len(self.notes) < limit:
             self.notes.extend(notes[: limit - len(self.notes)])
 
-    def unfinished(self) -> tuple[str, str]:
-        """Return outcome and author of a transaction that ended without a final dot.
+    def unfinished(self) -> tuple[str, str, Reply | None]:
+        """Return outcome, author and reply of a transaction that ended without a final dot.
 
-        Refused for good where nobody was accepted and the last word was a 5xx; else its client gave it up.
+        Refused where nobody was accepted and somebody refused: the last such reply counts. Else its client gave it up.
         """
-        if self.last is None or self.envelope.accepted:
-            return "aborted", "client"
-        reply, by = self.last
-        return ("rejected" if reply.kind == 5 else "deferred"), by
+        if not self.envelope.accepted:
+            for one in reversed(self.envelope.recipients):
+                if one.reply is not None and one.reply.kind > 3:
+                    return outcome_of(one.reply), one.by, one.reply
+        return "aborted", "client", None
 
     def fields(
-        self,
-        dialogue: Dialogue,
-        settings: RelaySettings,
-        *,
-        outcome: str,
-        by: str,
-        reply: Reply | None,
-        backend_reply: Reply | None,
-        server: str,
-        replays: int,
-        client_heard: bool,
+        self, dialogue: Dialogue, settings: RelaySettings, ending: Ending, passage: Passage
     ) -> Mapping[str, object]:
         """Return the fields of the `message` line."""
         envelope = self.envelope
@@ -76,12 +91,12 @@ class Transaction:
             "recipients": [{"to": str(one.path), "reply": said(one.reply), "by": one.by} for one in shown],
             "recipients_total": len(envelope.recipients),
             "recipients_accepted": envelope.accepted,
-            "outcome": outcome,
-            "by": by,
-            "reply": said(reply),
-            "server": server or None,
-            "backend_reply": said(backend_reply),
-            "client_heard": client_heard,
+            "outcome": ending.outcome,
+            "by": ending.by,
+            "reply": said(ending.reply),
+            "server": passage.server or None,
+            "backend_reply": said(passage.reply),
+            "client_heard": ending.heard,
             "findings": self.notes,
             "changes": self.changes,
             "duration": round(dialogue.now - self.started, 4),
@@ -94,12 +109,12 @@ class Transaction:
             fields["size"] = message.size
             fields["message_id"] = message.message_id
             fields["received"] = message.received
-        if replays:
-            fields["replays"] = replays
+        if passage.replays:
+            fields["replays"] = passage.replays
         if self.dot_at is not None:
             fields["answer_time"] = round(dialogue.now - self.dot_at, 4)
-        if backend_reply is not None and outcome == "delivered":
-            found = _INTERNAL_ID.search(backend_reply.text)
+        if passage.reply is not None and ending.outcome == "delivered":
+            found = _INTERNAL_ID.search(passage.reply.text)
             if found:
                 fields["internal_id"] = found[1]
                 fields["internal_host"] = found[2]

@@ -104,7 +104,7 @@ class Upstream:
             yield Paired(awaited, reply)
 
     def opening(self, paired: Paired) -> bytes:
-        """Take a reply of the opening; return the next command, or nothing when `ready` or `broken`. RFC 5321 3.1, 3.2."""
+        """Take a reply of the opening; return the next command, nothing when `ready` or `broken`. RFC 5321 3.1, 3.2"""
         reply = paired.reply
         match paired.awaited.purpose:
             case Purpose.GREETING if reply.kind == 2:

@@ -39,6 +39,8 @@ class PathCommand:
 
     path: Path
     parameters: Parameters
+    routed: bool = False
+    """The path had a source route, which is dropped. RFC 5321 Appendix C"""
 
 
 def parse_command(line: bytes) -> Command:
@@ -70,10 +72,11 @@ def parse_mail(argument: bytes) -> PathCommand:
     match = _FROM.match(argument)
     if match is None:
         raise PeerError(Fault.BAD_MAIL_SYNTAX, "no FROM:")
-    path, rest = parse_path(argument[match.end() :])
+    text = argument[match.end() :]
+    path, rest = parse_path(text)
     if not path.domain and path.local:
         raise PeerError(Fault.BAD_PATH, "postmaster without a domain as sender")  # only RCPT may say so
-    return PathCommand(path, _parse_parameters(rest) if rest else ())
+    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(b"<@"))
 
 
 def parse_rcpt(argument: bytes) -> PathCommand:
@@ -84,10 +87,11 @@ def parse_rcpt(argument: bytes) -> PathCommand:
     match = _TO.match(argument)
     if match is None:
         raise PeerError(Fault.BAD_RCPT_SYNTAX, "no TO:")
-    path, rest = parse_path(argument[match.end() :])
+    text = argument[match.end() :]
+    path, rest = parse_path(text)
     if path.is_null:
         raise PeerError(Fault.NULL_RECIPIENT)
-    return PathCommand(path, _parse_parameters(rest) if rest else ())
+    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(b"<@"))
 
 
 def _parse_parameters(text: bytes) -> Parameters:

@@ -79,12 +79,11 @@ def recipients(lines: Iterable[Line], outcome: str) -> Counter[str]:
 def run(directory: Path, backend: SmtpSink | Postfix, load: Load) -> Account:
     """Send a load through a fresh proxy to the backend and draw up the account."""
     with Smtproxy(directory / "proxy", Plan(servers=[f"127.0.0.1:{backend.port}"])) as proxy:
-        before = len(proxy.lines("session"))
         outcome = send(load, proxy.port, patience=600)
         if outcome.clean:
             proxy.wait_lines("message", load.messages)
         proxy.terminate()
-        sessions = len(proxy.lines("session")) - before
+        sessions = sum(bool(line["transactions"]) for line in proxy.lines("session"))
         commits, messages = proxy.lines("commit"), proxy.lines("message")
     if isinstance(backend, Postfix):
         backend.wait_delivered()

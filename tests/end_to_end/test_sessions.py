@@ -49,7 +49,7 @@ def test_swaks_delivers_to_smtp_sink(sink_route: Route[SmtpSink]) -> None:
             "--to",
             "swaks@example.org",
             "--header",
-            "Message-ID: <swaks-1@example.net>",
+            "Message-Id: <swaks-1@example.net>",
             "--body",
             "a\\nb",
         ],
@@ -64,7 +64,12 @@ def test_swaks_delivers_to_smtp_sink(sink_route: Route[SmtpSink]) -> None:
     message = sink_route.line("message", "swaks-1@example.net")
     assert (message["outcome"], message["by"]) == ("delivered", "backend")
     assert message["changes"] == ["trace_header"]
-    assert sink_route.line("commit", "swaks-1@example.net")["transaction"] == message["transaction"]
+    commit = sink_route.line("commit", "swaks-1@example.net")
+    assert commit["transaction"] == message["transaction"]
+    # The backend was sent the trace header and what came from the client; the terminator CRLF.CRLF is not counted.
+    received = mail.content.partition("\nDate:")[0] + "\n"
+    assert commit["size"] == len(mail.content.replace("\n", "\r\n")) - 2
+    assert message["size"] == commit["size"] - len(received.replace("\n", "\r\n"))
     session = sink_route.session(message)
     assert (session["delivered"], session["ended"], session["by"]) == (1, "quit", "client")
 
@@ -195,9 +200,10 @@ def test_a_big_body_with_dots_arrives_octet_for_octet(postfix_route: Route[Postf
     assert (len(arrived), hash(arrived)) == (len(body.replace("\r\n", "\n")), hash(body.replace("\r\n", "\n")))
     message = postfix_route.line("message", "big@example.net")
     head = len(_mail("big@example.net", ""))
-    # Our size is that of the wire: each line that begins with a dot has one dot more.
+    # The size is that of the wire: each line that begins with a dot has one dot more, and the CRLF in front of the
+    # final dot belongs to the terminator CRLF.CRLF.
     stuffed = sum(line.startswith(".") for line in [*lines, ".", ".."])
-    assert message["size"] == head + len(body) + stuffed
+    assert message["size"] == head + len(body) + stuffed - 2
 
 
 def test_a_too_big_message_is_refused_at_mail(postfix_route: Route[Postfix]) -> None:

@@ -67,6 +67,12 @@ def test_ends_with_the_first_empty_line_of_several_kinds() -> None:
             assert scan(pieces) == (None, 0)
 
 
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n", b"\r"])
+def test_a_body_may_have_no_header(newline: bytes) -> None:
+    for pieces in every_cut(newline + b"Received: a" + newline + b"Message-ID: <a@b>" + newline * 2):
+        assert scan(pieces) == (None, 0)
+
+
 def test_is_complete_as_soon_as_the_header_ends() -> None:
     header = HeaderScan(LIMIT)
     header.feed(b"Received: a\r\nMessage-ID: <a@b>\r\n")

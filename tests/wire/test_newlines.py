@@ -1,7 +1,7 @@
 """Tests of line-ending hygiene, against slow and obvious ways to say the same, over all short bodies in all cuts.
 
-The last word has a receiver that takes each CR, LF and CRLF for a line end: whatever leaves here, it must not see an end
-of data in it.
+The last word has a receiver that takes each CR, LF and CRLF for a line end: in what leaves here it must see the end of
+data where we do, or never.
 """
 
 import re

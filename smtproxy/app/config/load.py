@@ -17,7 +17,7 @@ from smtproxy.app.config.model import Config
 from smtproxy.app.config.positions import Positions
 from smtproxy.app.config.survey import survey
 from smtproxy.app.config.units import show_octets
-from smtproxy.app.config.wording import is_echo, location_of, message_of, path_of
+from smtproxy.app.config.wording import location_of, message_of, path_of
 
 LARGEST_FILE: Final = 1024 * 1024
 """Octets. 10,000 domains need a quarter of it, and the parsers take seconds for more."""
@@ -35,12 +35,8 @@ def load(path: Path | str) -> Config:
     except ValidationError as failure:
         found = failure.errors(include_url=False)
     positions = Positions(text)
-    errors = []
-    for error in found:
-        if not is_echo(error, found):
-            where = location_of(error)
-            errors.append(ConfigError(file, positions.line(where), path_of(where), message_of(error)))
-    raise ConfigErrors(sorted(set(errors)))
+    located = [(location_of(error), message_of(error)) for error in found]
+    raise ConfigErrors(sorted(ConfigError(file, positions.line(at), path_of(at), text) for at, text in located))
 
 
 def _fail(file: str, path: str, message: str, line: int = 1) -> NoReturn:

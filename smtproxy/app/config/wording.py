@@ -48,14 +48,6 @@ def location_of(error: ErrorDetails) -> Location:
     return tuple(part for part in error["loc"] if part != "[key]")
 
 
-def is_echo(error: ErrorDetails, errors: Iterable[ErrorDetails]) -> bool:
-    """Whether an error is there only because of one inside: a list whose elements are all wrong is no empty list."""
-    here = location_of(error)
-    return error["type"] == "too_short" and any(
-        len(other["loc"]) > len(here) and other["loc"][: len(here)] == here for other in errors
-    )
-
-
 def path_of(location: Location) -> str:
     """Write a location as a path: ("listeners", 0, "bind") -> "listeners[0].bind"."""
     path = ""

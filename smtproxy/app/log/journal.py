@@ -44,7 +44,7 @@ class LineJournal:
 
     def __init__(self, writer: Writer, renderer: Renderer) -> None:
         self.writer = writer
-        """Its `drain()` is to be run as a task, its `close()` to be called at the end."""
+        """Its `drain()` is to be run as a task."""
         self._renderer = renderer
 
     def record(self, event: Event, fields: Mapping[str, object]) -> None:
@@ -56,6 +56,10 @@ class LineJournal:
     def note(self, event: str, level: str, fields: Mapping[str, object]) -> None:
         """Write a line that is not in the closed list: what libraries and structlog have to say. Lost first."""
         self.writer.write(self._rendered(event, level, fields), event="other")
+
+    def close(self) -> None:
+        """Write what waits, for a bounded time. Blocks: call it after the loop."""
+        self.writer.close()
 
     def _rendered(self, event: str, level: str, fields: Mapping[str, object]) -> bytes:
         try:

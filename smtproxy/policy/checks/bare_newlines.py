@@ -1,5 +1,6 @@
 """Duty: bare CR and LF in a body. With the setting `normalise` there is nothing to refuse; the others protect backends
-that take one for the end of a line, and so can be made to read a second, forged message (SMTP smuggling, December 2023).
+that take one for the end of a line, and so can be made to read a second, forged message (SMTP smuggling, December
+2023).
 """
 
 from dataclasses import dataclass

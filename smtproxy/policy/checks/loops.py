@@ -1,5 +1,5 @@
-"""Duty: mail that goes in circles. RFC 5321 6.3 asks for a limit of at least 100 hops for a relay; Exchange stops at 30,
-Postfix at 50 (hopcount_limit), and ours must be hit before the backend turns the loop into a bounce.
+"""Duty: mail that goes in circles. RFC 5321 6.3 asks for a limit of at least 100 hops for a relay; Exchange stops at
+30, Postfix at 50 (hopcount_limit), and ours must be hit before the backend turns the loop into a bounce.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Domains: compared as those of recipients are. Wrong ones are in configurations/domain_is_none."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_domains(written: str, key: str) -> None:
     assert checked_domain(written) == key == domain_key(written)
 
 
-@pytest.mark.parametrize("written", [".", "a..b", "a-.b", "a b", "a\nb", "a\0b", "xn--\u2028.b", "K.example" + "\u212a"])
+@pytest.mark.parametrize("written", [".", "a..b", "a-.b", "a b", "a\nb", "a\0b", "xn--\u2028.b"])
 def test_no_domains(written: str) -> None:
     with pytest.raises(ValueError, match="is no domain"):
         checked_domain(written)
@@ -56,10 +58,7 @@ def test_lists() -> None:
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_key_or_a_value_error(text: str) -> None:
-    try:
+    with suppress(ValueError):
         key = checked_domain(text)
-    except ValueError as error:
-        assert str(error)
-    else:
         assert key.isascii()
         assert checked_domain(key) == key

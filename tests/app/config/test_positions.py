@@ -9,9 +9,9 @@ from smtproxy.app.config.positions import Positions
 TEXT = """# [[listeners]] in a comment
 [server]
 hostname = "x"
-text = '''
-[[listeners]]
-'''
+text = "[[listeners]]"
+# [[listeners]]
+
 
 [[listeners]]
 name = "a"

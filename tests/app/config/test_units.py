@@ -29,8 +29,8 @@ def test_durations(written: object, meant: float) -> None:
 @pytest.mark.parametrize(
     "written",
     [
-        "60", "s", "", "-1s", "1 s ", "1  s", "1S", "1min", "1h30m", "1,5s", ".5s", "1.s", "١s", True, None, [], 0, "0s",
-        -1, "31d", 10**400, math.inf, math.nan, -math.inf, "1e3s", "0.0001ms",
+        "60", "s", "", "-1s", "1 s ", "1  s", "1S", "1min", "1h30m", "1,5s", ".5s", "1.s", "\u0661s", True, None, [],
+        0, "0s", -1, "31d", 10**400, math.inf, math.nan, -math.inf, "1e3s", "0.0001ms",
     ],
 )  # fmt: skip
 def test_no_durations(written: object) -> None:
@@ -57,7 +57,7 @@ def test_sizes(written: object, meant: int) -> None:
     assert octets(written) == meant
 
 
-@pytest.mark.parametrize("written", ["", "B", "-1B", "50 mib", "1TiB", True, 1.0, None, {}, "1 0B", "１KiB", "10"])
+@pytest.mark.parametrize("written", ["", "B", "-1B", "50 mib", "1TiB", True, 1.0, None, {}, "1 0B", "\uff11KiB", "10"])
 def test_no_sizes(written: object) -> None:
     with pytest.raises(ValueError, match="must be a size"):
         octets(written)
@@ -75,7 +75,9 @@ def test_parts_of_octets(written: str) -> None:
         octets(written)
 
 
-@pytest.mark.parametrize(("written", "said"), [("50M", "MiB .* or MB "), ("4k", "KiB .* or kB "), ("1g", "GiB .* or GB ")])
+@pytest.mark.parametrize(
+    ("written", "said"), [("50M", "MiB .* or MB "), ("4k", "KiB .* or kB "), ("1g", "GiB .* or GB ")]
+)
 def test_units_that_could_mean_two_things(written: str, said: str) -> None:
     with pytest.raises(ValueError, match=f"could mean two things: write {said}"):
         octets(written)

@@ -41,8 +41,8 @@ class SunkMail:
 
     @property
     def content(self) -> str:
-        """The mail itself, behind smtp-sink's own fields and its Received field."""
-        lines = self.text.split("\n")
+        """The mail itself: behind smtp-sink's own fields and its Received field, before the line end it adds."""
+        lines = self.text.removesuffix("\n").split("\n")
         start = next(number for number, line in enumerate(lines) if line.startswith("Received:")) + 1
         while lines[start].startswith("\t"):
             start += 1

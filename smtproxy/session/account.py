@@ -1,0 +1,59 @@
+"""The account of a session for its one log line: how long it waited for what, who answered, what was found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.events import Wait
+from smtproxy.session.transaction import said
+from smtproxy.wire.replies import Reply
+
+_LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY})
+_COUNTERS = ("commands", "transactions", "delivered", "recipients", "refused", "octets_in", "octets_out")
+
+
+@dataclass(slots=True)
+class Account:
+    """What the `session` line will say."""
+
+    started: float = 0.0
+    notes: list[Mapping[str, object]] = field(default_factory=list)
+    """Findings that belong to no transaction."""
+    waited: dict[Wait, float] = field(default_factory=dict)
+    origins: dict[str, int] = field(default_factory=dict)
+    last_reply: Reply | None = None
+
+    def wait(self, wait: Wait, seconds: float) -> None:
+        """Note that time was spent waiting."""
+        self.waited[wait] = self.waited.get(wait, 0.0) + seconds
+
+    def note(self, notes: tuple[Mapping[str, object], ...], limit: int) -> None:
+        """Add findings, as many as the line may hold."""
+        self.notes.extend(notes[: max(0, limit - len(self.notes))])
+
+    def answered(self, reply: Reply, by: str) -> None:
+        """Note that a reply is leaving."""
+        self.origins[by] = self.origins.get(by, 0) + 1
+        self.last_reply = reply
+
+    def fields(self, dialogue: Dialogue, listener: str, connections: int, ended: str, by: str) -> Mapping[str, object]:
+        """Return the fields of the `session` line."""
+        hello, counts = dialogue.hello, dialogue.counts
+        return {
+            "session": dialogue.session,
+            "listener": listener,
+            "client": dialogue.client,
+            "port": dialogue.port,
+            "hello": None if hello is None else hello.name,
+            "hello_verb": None if hello is None else hello.verb,
+            **{name: counts.get(name, 0) for name in _COUNTERS},
+            "errors": dialogue.errors,
+            "backend_connections": connections,
+            "findings": self.notes,
+            "duration": round(dialogue.now - self.started, 4),
+            "waited": {wait.value: round(time, 4) for wait, time in self.waited.items() if wait in _LOGGED_WAITS},
+            "ended": ended,
+            "by": by,
+            "reply": said(self.last_reply),
+            "origins": self.origins,
+        }

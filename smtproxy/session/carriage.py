@@ -1,0 +1,208 @@
+"""The state of the backend's half of a session, and the few acts that everything else there is made of.
+
+`opening.py`, `forwarding.py`, `pairing.py` and `commit.py` work on a `Carriage`, each on one part of the dialogue
+with the backend; `courier.py` tells them what happened. Closing never sends a terminator, and whatever fails ends in
+`fail_with`.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+from smtproxy.session.answers import Own, Phrases
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.events import CloseBackend, Effect, Look, OpenBackend, Record
+from smtproxy.session.records import Event as LogEvent
+from smtproxy.session.settings import RelaySettings
+from smtproxy.session.slots import Purpose, Slot
+from smtproxy.session.upstream import Upstream
+from smtproxy.session.verdicts import Accepted
+from smtproxy.wire.replies import Reply
+
+_QUIT = b"QUIT\r\n"
+
+
+class Stand(Enum):
+    """Where the backend's half stands."""
+
+    IDLE = "idle"
+    """No connection."""
+    OPENING = "opening"
+    """A connection was asked for, or its greeting and hello are going on."""
+    READY = "ready"
+    """Connected; nothing is owed to us."""
+    LOOKING = "looking"
+    """The look before a write."""
+    WAITING = "waiting"
+    """Commands are out, replies are owed."""
+    STREAMING = "streaming"
+    """The backend said 354: it takes the body."""
+    COMMITTED = "committed"
+    """The terminator was handed over. The contract's item 9 rules from here."""
+
+
+class Job(Enum):
+    """What the relay asked for."""
+
+    OPEN = "open"
+    """Connect, nothing more."""
+    GROUP = "group"
+    """Forward a group of commands."""
+    DATA = "data"
+    """Get the backend's go-ahead for the body."""
+    BODY = "body"
+    """Send octets of the body."""
+    COMMIT = "commit"
+    """End the message."""
+
+
+class Fate(Enum):
+    """What became of a committed message."""
+
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the client may hear of the backend's half, and whose words they are."""
+
+    reply: Reply
+    by: str
+    """backend or protocol."""
+
+
+_PATIENCE = {
+    Purpose.GREETING: "greeting_time",
+    Purpose.EHLO: "hello_time",
+    Purpose.HELO: "hello_time",
+    Purpose.RSET: "mail_time",
+    Purpose.MAIL: "mail_time",
+    Purpose.RCPT: "recipient_time",
+    Purpose.DATA: "data_time",
+    Purpose.END_OF_DATA: "end_of_data_time",
+}
+
+
+class Carriage:
+    """State of the backend's half. Attributes are public to this floor only."""
+
+    def __init__(self, out: list[Effect], dialogue: Dialogue, settings: RelaySettings, phrases: Phrases) -> None:
+        """Start without a connection. `out` is where effects go."""
+        self.out = out
+        self.dialogue = dialogue
+        self.settings = settings
+        self.phrases = phrases
+        self.job: Job | None = None
+        self.queue: deque[tuple[Purpose, Slot | None, bytes]] = deque()
+        self.tried: frozenset[str] = frozenset()
+        self.retried = False
+        self.cannot = False
+        """A server was reached that lacks an extension the envelope needs."""
+        self.full = False
+        """A server turned us away because it has enough connections."""
+        self.in_sync = False
+        """The backend's transaction is a copy of the envelope."""
+        self.dirty = False
+        """The backend has a transaction that is none of ours any more."""
+        self.mail_slot: Slot | None = None
+        self.body = b""
+        self.kept = False
+        self.accepted: Accepted | None = None
+        self.stand = Stand.IDLE
+        self.upstream: Upstream | None = None
+        self.deadline = 0.0
+        """When the present wait ends, on the clock of the events."""
+        self.idle_since = 0.0
+        """Since when the connection has had nothing to do."""
+        self.connections = 0
+        self.replays = 0
+        self.server = ""
+        """The server used last."""
+        self.failure: Heard | None = None
+        """Why the last job failed; None while it has not."""
+        self.final: Heard | None = None
+        """What the client may hear of a committed message."""
+        self.fate: Fate | None = None
+        """What became of the committed message."""
+        self.backend_reply: Reply | None = None
+        """The backend's own reply to the final dot, or the one that ended the transaction."""
+        self.commit_fields: dict[str, object] = {}
+        self.terminator = b""
+        self.transaction = ""
+
+    def open(self) -> None:
+        """Ask for a connection to a server that was not tried yet."""
+        self.stand = Stand.OPENING
+        envelope = self.dialogue.envelope
+        self.deadline = self.dialogue.now + self.settings.limits.place_time
+        self.out.append(OpenBackend(self.tried, frozenset() if envelope is None else envelope.requires))
+
+    def look(self) -> None:
+        """Look at the backend, and before a commit at the client, before anything is written."""
+        self.stand = Stand.LOOKING
+        self.out.append(Look(client=self.job is Job.COMMIT))
+
+    def settle(self, slot: Slot, reply: Reply, by: str) -> None:
+        """Give a client's command its answer."""
+        slot.answer, slot.by = reply, by
+        recipient = slot.recipient
+        envelope = self.dialogue.envelope
+        if recipient is not None and envelope is not None:
+            recipient.reply, recipient.by = reply, by
+            envelope.count(recipient)
+
+    def requeue(self) -> None:
+        """Keep only the client's own commands in the queue: what is replayed is made anew for the next connection."""
+        self.queue = deque(entry for entry in self.queue if entry[1] is not None and entry[0] is Purpose.RCPT)
+
+    def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
+        """Log a reply that blames our own dialogue: it is kept from the client."""
+        self.out.append(
+            Record(
+                LogEvent.BACKEND_MISCONFIGURED,
+                {
+                    "server": self.server,
+                    "session": self.dialogue.session,
+                    "transaction": self.transaction,
+                    "command": purpose.value,
+                    "reply": f"{reply.code} {reply.text}",
+                },
+            )
+        )
+
+    def fail(self, own: Own) -> None:
+        """Give up with words of our own."""
+        self.fail_with(Heard(self.phrases.say(own), "protocol"))
+
+    def fail_with(self, failure: Heard) -> None:
+        """Close the connection; everything still unanswered in this job hears the failure."""
+        self.close()
+        self.queue.clear()
+        self.mail_slot = None
+        self.failure = failure
+        self.end()
+
+    def close(self, *, farewell: bool = False, reason: str = "", reply: Reply | None = None) -> None:
+        """Let the connection go. QUIT is said between transactions only: inside a body it would be a line of it."""
+        if self.upstream is not None or self.stand is Stand.OPENING:
+            text = "" if reply is None else f"{reply.code} {reply.text}"
+            self.out.append(CloseBackend(_QUIT if farewell else b"", reason, text))
+        self.upstream = None
+        self.stand = Stand.IDLE
+        self.in_sync = self.dirty = False
+
+    def end(self) -> None:
+        """The job is over."""
+        self.job = None
+        self.accepted = None
+        self.body, self.kept = b"", False
+        self.idle_since = self.dialogue.now
+
+    def patience(self, purpose: Purpose | None) -> None:
+        """Set the deadline for a reply. RFC 5321 4.5.3.2"""
+        if purpose is not None:
+            patience: float = getattr(self.settings.limits, _PATIENCE[purpose])
+            self.deadline = self.dialogue.now + patience

@@ -1,0 +1,201 @@
+"""Commands of the client: read, looked up in the rules table, parsed, and handed to the judgement.
+
+Nothing is forwarded here but a whole group, and only what the policy accepted is in a group.
+"""
+
+from smtproxy.session.answers import Own
+from smtproxy.session.conversation import Conversation
+from smtproxy.session.dialogue import Hello
+from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.session.rules import RULES, Act, Phase, Rule
+from smtproxy.session.slots import Slot
+from smtproxy.session.transaction import Ending, Transaction, outcome_of
+from smtproxy.session.verdicts import Stage
+from smtproxy.wire.commands import Command, PathCommand, parse_command, parse_mail, parse_rcpt
+from smtproxy.wire.ehlo import unsupported
+from smtproxy.wire.errors import Fault, PeerError
+from smtproxy.wire.replies import Reply
+
+
+def step(c: Conversation) -> bool:
+    """Read and begin one command, or send the group that is complete; return whether there may be more to do."""
+    _group_done(c)
+    command, c.held = c.held, None
+    if command is None:
+        if len(c.group) >= c.settings.limits.group:
+            return _send_group(c)
+        try:
+            line = c.lines.next()
+            command = None if line is None else parse_command(line)
+        except PeerError as error:
+            _malformed(c, error)
+            return True
+        if command is None:
+            return _send_group(c) if c.group else _nothing_to_read(c)
+    rule = RULES.get(command.verb)
+    if c.group and (rule is None or rule.barrier):
+        c.held = command
+        return _send_group(c)
+    _begin(c, command, rule)
+    return True
+
+
+def _group_done(c: Conversation) -> None:
+    """Settle what the courier left open: it failed, or the backend itself answered MAIL (`open` is not "recipient")."""
+    failure = c.courier.failure
+    if failure is not None and len(c.answers):
+        for slot in c.answers.pending():
+            c.settle(slot, failure.reply, failure.by)
+    mail = c.slot
+    if c.phase is Phase.MAIL and mail is not None:
+        c.slot = None
+        if mail.answer is not None and mail.answer.kind != 2:
+            c.courier.abandon()
+            c.end_transaction(Ending(outcome_of(mail.answer), mail.by, mail.answer))
+            c.phase = Phase.READY
+
+
+def _send_group(c: Conversation) -> bool:
+    group, c.group = c.group, []
+    c.courier.group(group)
+    return True
+
+
+def _nothing_to_read(c: Conversation) -> bool:
+    if c.draining and c.transaction is None:
+        c.say_goodbye(Own.SHUTDOWN, "shutdown")
+    return False
+
+
+def _malformed(c: Conversation, error: PeerError) -> None:
+    c.dialogue.count("commands")
+    c.wait_for_client()
+    if error.fault is Fault.LINE_ENDLESS:
+        c.say_goodbye(Own.TOO_MANY_COMMANDS, "endless_line")
+    else:
+        c.error(c.answers.open(""), c.phrases.say(error.fault, error.detail))
+
+
+def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
+    """Open a slot for a command and act on it by the rules table."""
+    dialogue, limits = c.dialogue, c.settings.limits
+    dialogue.count("commands")
+    c.wait_for_client()
+    if dialogue.counts["commands"] > limits.commands:
+        c.say_goodbye(Own.TOO_MANY_COMMANDS, "commands")
+        return
+    slot = c.answers.open(command.verb)
+    if rule is None:
+        c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))
+        return
+    if c.phase not in rule.phases:
+        c.error(slot, c.phrases.say(rule.misplaced[c.phase]))
+        return
+    if rule.junk:
+        dialogue.junk += 1
+    error = rule.error or (rule.junk and dialogue.junk > limits.junk_commands)
+    match rule.act:
+        case Act.HELLO:
+            _hello(c, slot, command)
+        case Act.MAIL:
+            _mail(c, slot, command)
+        case Act.RECIPIENT:
+            _recipient(c, slot, command)
+        case Act.DATA:
+            _data(c, slot)
+        case Act.RESET:
+            c.forget_transaction()
+            c.reply(slot, Own.RESET, error=error)
+        case Act.QUIT:
+            c.reply(slot, Own.GOODBYE)
+            c.finish("quit", "client")
+        case Act.SAY:
+            c.reply(slot, rule.says, error=error)
+
+
+def _hello(c: Conversation, slot: Slot, command: Command) -> None:
+    c.forget_transaction()
+    c.dialogue.hello = Hello(command.verb, command.argument.decode("latin-1"))
+    c.slot = slot
+    c.ask(Stage.HELLO)
+
+
+def _mail(c: Conversation, slot: Slot, command: Command) -> None:
+    parsed = _parsed(c, command, utf8=None)
+    if isinstance(parsed, Reply):
+        c.error(slot, parsed)
+        return
+    dialogue = c.dialogue
+    dialogue.count("transactions")
+    dialogue.envelope = Envelope(parsed.path, parsed.parameters)
+    sizes = [value for keyword, value in parsed.parameters if keyword == "SIZE" and value is not None]
+    dialogue.declared_size = int(sizes[0]) if sizes else None
+    name = f"{dialogue.session}.{dialogue.counts['transactions']}"
+    c.transaction = Transaction(name, dialogue.envelope, dialogue.now)
+    if parsed.routed:
+        c.transaction.changes.append("source_route_dropped")
+    c.courier.begin(name)
+    c.slot = slot
+    c.ask(Stage.MAIL)
+
+
+def _parsed(c: Conversation, command: Command, *, utf8: bool | None) -> PathCommand | Reply:
+    """Parse MAIL or RCPT; return what is wrong with it as a reply. `utf8` None: its own parameters say it."""
+    try:
+        parsed = parse_mail(command.argument) if command.verb == "MAIL" else parse_rcpt(command.argument)
+        bad = unsupported(command.verb, parsed.parameters, c.offered) if parsed.parameters and c.offered else None
+    except PeerError as error:
+        return c.phrases.say(error.fault, error.detail)
+    if bad is not None:
+        return c.phrases.say(Own.PARAMETER, bad)
+    if utf8 is None:
+        utf8 = any(keyword == "SMTPUTF8" for keyword, _ in parsed.parameters)
+    if parsed.path.utf8 and not utf8:
+        return c.phrases.say(Fault.NEEDS_SMTPUTF8)
+    return parsed
+
+
+def _recipient(c: Conversation, slot: Slot, command: Command) -> None:
+    envelope, dialogue, transaction = c.dialogue.envelope, c.dialogue, c.transaction
+    if envelope is None or transaction is None:
+        c.crashed()
+        return
+    dialogue.count("recipients")
+    parsed = _parsed(c, command, utf8=envelope.utf8)
+    if isinstance(parsed, Reply):
+        c.error(slot, parsed)
+        return
+    if len(envelope.recipients) >= c.settings.max_recipients:
+        # RFC 5321 4.5.3.1.10: 452, so that the sender comes back with the others.
+        dialogue.count("recipients_over")
+        over = dialogue.counts["recipients_over"] > c.settings.limits.recipient_overshoot
+        c.reply(slot, Own.TOO_MANY_RECIPIENTS, error=over)
+        return
+    if parsed.routed and "source_route_dropped" not in transaction.changes:
+        transaction.changes.append("source_route_dropped")
+    slot.recipient = dialogue.recipient = Recipient(parsed.path, parsed.parameters)
+    envelope.recipients.append(slot.recipient)
+    c.slot = slot
+    c.ask(Stage.RECIPIENT)
+
+
+def _data(c: Conversation, slot: Slot) -> None:
+    envelope = c.dialogue.envelope
+    if envelope is None or not envelope.accepted:
+        refuse_data(c, slot, c.phrases.say(Own.NO_RECIPIENTS), "protocol")
+        return
+    c.slot = slot
+    c.ask(Stage.DATA)
+
+
+def refuse_data(c: Conversation, slot: Slot, reply: Reply, by: str) -> None:
+    """Refuse DATA. Octets already behind it are a body, sent ahead without our 354: they are never read as commands.
+
+    RFC 2920 3.1: a client waits for the reply to DATA. One that does not (or an HTTP client posting to port 25)
+    would have its text executed line by line.
+    """
+    if len(c.lines):
+        c.settle(slot, c.phrases.say(Own.EARLY_BODY), "protocol")
+        c.finish("early_body", "proxy")
+        return
+    c.settle(slot, reply, by)

@@ -1,0 +1,219 @@
+"""The client's half of a session: its state, and the few acts that everything else is made of.
+
+`commands.py`, `judgement.py`, `body.py` and `delivery.py` work on a `Conversation`, each on one part of the dialogue;
+`relay.py` tells them what happened. Here stand the acts that must exist once: an answer is given by `settle`, leaves
+in `flush`, a transaction ends in `end_transaction`, a session in `finish`.
+"""
+
+from smtproxy.session.account import Account
+from smtproxy.session.answers import Own, Phrases
+from smtproxy.session.carriage import Fate
+from smtproxy.session.courier import Courier
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, Wait
+from smtproxy.session.memory import Memory
+from smtproxy.session.reception import Reception
+from smtproxy.session.records import Event as LogEvent
+from smtproxy.session.rules import Phase
+from smtproxy.session.settings import RelaySettings
+from smtproxy.session.slots import Answers, Slot
+from smtproxy.session.transaction import Ending, Passage, Transaction, outcome_of
+from smtproxy.session.verdicts import Accepted, Stage, Verdict
+from smtproxy.wire.commands import Command
+from smtproxy.wire.ehlo import Capabilities
+from smtproxy.wire.lines import LineBuffer
+from smtproxy.wire.replies import Reply
+
+
+class Conversation:
+    """State of the client's half. Attributes are public to this floor only."""
+
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        settings: RelaySettings,
+        phrases: Phrases,
+        offered: Capabilities | None,
+        memory: Memory,
+        epoch: float,
+    ) -> None:
+        """See `Relay`."""
+        self.dialogue = dialogue
+        self.settings = settings
+        self.phrases = phrases
+        self.offered = offered
+        self.memory = memory
+        self.epoch = epoch
+        self.out: list[Effect] = []
+        """Effects of the event at hand, shared with the courier."""
+        self.courier = Courier(self.out, dialogue, settings, phrases)
+        self.account = Account()
+        self.answers = Answers()
+        self.lines = LineBuffer(settings.limits.command_line, settings.limits.endless_line)
+        self.phase = Phase.CONNECT
+        self.group: list[Slot] = []
+        """Commands accepted by policy that leave together."""
+        self.held: Command | None = None
+        """A barrier that was read and waits for the group before it."""
+        self.judging: Stage | None = None
+        self.slot: Slot | None = None
+        """The command that is being judged, or that DATA or the final dot opened."""
+        self.error_reply: Reply | None = None
+        self.delayed: Verdict | None = None
+        self.delay_until = 0.0
+        self.looking = False
+        """The look before the final reply is awaited."""
+        self.storing = False
+        self.transaction: Transaction | None = None
+        self.reception: Reception | None = None
+        self.accepted: Accepted | None = None
+        """The verdict of stage MESSAGE that allows the commit."""
+        self.ending: Ending | None = None
+        """The fate of a message that its client has not been told yet."""
+        self.gone = ""
+        """How the client went away; empty: it is there."""
+        self.draining = False
+        self.lingers = False
+        self.client_due = 0.0
+        self.session_due = 0.0
+        self.commit_due = 0.0
+
+    @property
+    def waits_for(self) -> Wait:
+        """The one thing this session waits for."""
+        if self.phase is Phase.OVER:
+            return Wait.END
+        if self.delayed is not None:
+            return Wait.DELAY
+        if self.judging is not None:
+            return Wait.VERDICT
+        if self.storing:
+            return Wait.STORAGE
+        courier = self.courier
+        if self.looking or courier.looking:
+            return Wait.LOOK
+        if courier.busy:
+            return Wait.BACKEND
+        return Wait.CLIENT
+
+    def wait_for_client(self) -> None:
+        """A command was finished: the client has its time for the next one. Single octets do not renew it."""
+        self.client_due = self.dialogue.now + self.settings.limits.command_time
+
+    def ask(self, stage: Stage) -> None:
+        """Ask for a verdict about the dialogue as it stands."""
+        self.judging = stage
+        self.out.append(Judge(stage))
+
+    # Answers
+
+    def settle(self, slot: Slot, reply: Reply, by: str) -> None:
+        """Give a slot its answer."""
+        slot.answer, slot.by = reply, by
+        if slot.recipient is not None:
+            slot.recipient.reply, slot.recipient.by = reply, by
+
+    def reply(self, slot: Slot, own: Own, *, error: bool = False) -> None:
+        """Answer by ourselves; `error`: it counts against the client."""
+        reply = self.phrases.say(own)
+        if error:
+            self.error(slot, reply)
+        else:
+            self.settle(slot, reply, "protocol")
+
+    def error(self, slot: Slot, reply: Reply) -> None:
+        """A protocol error: count it, and let the policy say whether patience has an end."""
+        self.dialogue.errors += 1
+        self.slot, self.error_reply = slot, reply
+        self.ask(Stage.PROTOCOL)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Let answers leave, in one write: those of a group together, when the last of them is there."""
+        if not everything and self.answers.pending() and self.waits_for not in (Wait.CLIENT, Wait.DELAY):
+            return
+        octets = []
+        for slot in self.answers.ready():
+            reply = slot.answer
+            if reply is not None:
+                octets.append(reply.encode())
+                self.account.answered(reply, slot.by)
+                if reply.kind > 3:
+                    self.dialogue.count("refused")
+        if octets and not self.gone:
+            data = b"".join(octets)
+            self.dialogue.count("octets_out", len(data))
+            self.out.append(Answer(data))
+
+    # Endings
+
+    def drop_body(self) -> None:
+        """Forget what was kept of the body."""
+        if self.reception is not None and self.reception.drop():
+            self.out.append(DropKept())
+
+    def forget_transaction(self) -> None:
+        """RSET, or a new hello: the transaction ends unfinished. RFC 5321 4.1.1.5, 4.1.4"""
+        if self.transaction is not None:
+            self.courier.abandon()
+            self.end_transaction(Ending(*self.transaction.unfinished()))
+        if self.phase is Phase.MAIL:
+            self.phase = Phase.READY
+
+    def end_transaction(self, ending: Ending) -> None:
+        """Write the one `message` line of a transaction, before its reply leaves: so no reply is without a line."""
+        transaction, courier = self.transaction, self.courier
+        self.transaction = None
+        if transaction is None:
+            return
+        passage = Passage(courier.backend_reply, courier.server, courier.replays)
+        fields = transaction.fields(self.dialogue, self.settings, ending, passage)
+        self.out.append(Record(LogEvent.MESSAGE, fields))
+        self.drop_body()
+        self.dialogue.envelope = self.dialogue.recipient = self.dialogue.message = None
+        self.dialogue.declared_size = None
+        self.reception = self.accepted = self.ending = None
+
+    def say_goodbye(self, own: Own, ended: str) -> None:
+        """Tell the client that it ends here (421 or the like), and end it. The oldest open command hears it."""
+        pending = self.answers.pending()
+        slot = pending[0] if pending else self.answers.open("")
+        self.settle(slot, self.phrases.say(own), "protocol")
+        self.finish(ended, "proxy")
+
+    def finish(self, ended: str, by: str) -> None:
+        """End the session: the one place that does."""
+        if self.phase is Phase.OVER:
+            return
+        if self.transaction is not None:
+            self.end_transaction(self._last_ending(self.transaction, by))
+        self.courier.close()
+        self.phase = Phase.OVER
+        self.lingers = by != "client"
+        self.flush(everything=True)
+        fields = self.account.fields(self.dialogue, self.settings.listener, self.courier.connections, ended, by)
+        self.out.append(Record(LogEvent.SESSION, fields))
+        self.out.append(Finish())
+
+    def _last_ending(self, transaction: Transaction, by: str) -> Ending:
+        """Return how the transaction ends that is open while the session ends."""
+        if self.ending is not None:
+            return Ending(self.ending.outcome, self.ending.by, self.ending.reply, heard=False)
+        outcome, author, reply = transaction.unfinished()
+        answered = [slot.answer for slot in self.answers.answered() if slot.answer is not None]
+        if by != "client" and outcome == "aborted" and answered:
+            reply = answered[-1]
+            outcome, author = outcome_of(reply), "protocol" if by == "proxy" else by
+        return Ending(outcome, author, reply, heard=not self.gone)
+
+    def crashed(self) -> None:
+        """Something is wrong with us, not with the peers: end honestly."""
+        self.judging = self.delayed = None
+        self.looking = self.storing = False
+        if self.courier.committed:
+            reply = self.phrases.say(Own.UNKNOWN_OUTCOME)
+            self.end_transaction(Ending(Fate.UNKNOWN.value, "protocol", reply, heard=not self.gone))
+            for slot in self.answers.pending():
+                self.settle(slot, reply, "protocol")
+            self.finish("crash", "proxy")
+        else:
+            self.say_goodbye(Own.INTERNAL, "crash")

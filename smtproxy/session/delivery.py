@@ -1,0 +1,111 @@
+"""From the verdict about a message to the reply to its final dot. The commit itself is the courier's (`_commit`)."""
+
+from smtproxy.session.answers import Own
+from smtproxy.session.carriage import Fate, Heard
+from smtproxy.session.conversation import Conversation
+from smtproxy.session.events import Look, Looked
+from smtproxy.session.reception import Reception
+from smtproxy.session.rules import Phase
+from smtproxy.session.transaction import Ending, Transaction, outcome_of
+from smtproxy.session.verdicts import Refused, Verdict
+
+
+def judged(c: Conversation, verdict: Verdict) -> None:
+    """The policy has judged the message."""
+    reception = c.reception
+    if isinstance(verdict, Refused):
+        c.courier.abandon()
+        conclude(c, "dropped" if verdict.drop else outcome_of(verdict.reply), Heard(verdict.reply, verdict.by))
+    elif reception is None or reception.intake.spoilt:
+        c.courier.abandon()
+        _fail(c, Heard(c.phrases.say(Own.BODY_SPOILT), "protocol"))
+    elif reception.begun and not c.courier.streaming:
+        # The connection that has the body is gone while the verdict was awaited: no other one may get an empty message.
+        _fail(c, c.courier.failure or Heard(c.phrases.say(Own.BACKEND_LOST), "protocol"))
+    else:
+        c.accepted = verdict
+        c.phase = Phase.SENDING
+        if not reception.begun:
+            c.courier.start_data()
+
+
+def send_kept(c: Conversation, reception: Reception) -> None:
+    """Send what was collected to the backend, which takes it: what lies on disk first."""
+    on_disk, reception.on_disk = reception.on_disk, False
+    reception.begun = True
+    c.courier.send_body(reception.empty(), kept=on_disk)
+
+
+def step(c: Conversation, reception: Reception) -> bool:
+    """The message was accepted by the policy: send what is still here, commit, and learn its fate."""
+    courier, transaction, accepted = c.courier, c.transaction, c.accepted
+    if courier.fate is not None and courier.final is not None:
+        if courier.fate is Fate.DELIVERED:
+            c.dialogue.count("delivered")
+            c.dialogue.junk = 0
+        conclude(c, courier.fate.value, courier.final)
+    elif courier.failure is not None:
+        _fail(c, courier.failure)
+    elif not courier.streaming or transaction is None or accepted is None:
+        c.crashed()
+    elif not reception.begun:
+        send_kept(c, reception)
+    elif c.dialogue.now >= c.commit_due:
+        courier.too_late(Own.TOO_LATE)
+    else:
+        courier.finish(accepted, reception.intake.terminator, _commit_fields(c, transaction))
+    return True
+
+
+def _commit_fields(c: Conversation, transaction: Transaction) -> dict[str, object]:
+    message = c.dialogue.message
+    return {
+        "session": c.dialogue.session,
+        "transaction": transaction.name,
+        "server": c.courier.server,
+        "sender": str(transaction.envelope.sender),
+        "recipients": transaction.envelope.accepted,
+        "size": 0 if message is None else message.size,
+        "message_id": None if message is None else message.message_id,
+    }
+
+
+def _fail(c: Conversation, heard: Heard) -> None:
+    conclude(c, outcome_of(heard.reply), heard)
+
+
+def conclude(c: Conversation, outcome: str, heard: Heard) -> None:
+    """The fate is known. Where it is a delivery, look whether the client is there to hear it; then tell it."""
+    c.ending = Ending(outcome, heard.by, heard.reply)
+    c.phase = Phase.REPLY
+    c.drop_body()
+    if c.gone or outcome != Fate.DELIVERED.value:
+        _tell(c, c.ending, gone=bool(c.gone))
+    else:
+        c.looking = True
+        c.out.append(Look(client=True))
+
+
+def looked(c: Conversation, event: Looked) -> None:
+    """The look before the final reply. What the backend says after its reply to the dot is not of this message."""
+    c.looking = False
+    c.courier.noticed(event)
+    if c.ending is None:
+        c.crashed()
+    else:
+        _tell(c, c.ending, gone=event.client_gone or bool(c.gone))
+
+
+def _tell(c: Conversation, ending: Ending, *, gone: bool) -> None:
+    slot, c.slot = c.slot, None
+    c.end_transaction(Ending(ending.outcome, ending.by, ending.reply, heard=not gone))
+    c.phase = Phase.READY
+    if gone:
+        c.finish(c.gone or "lost", "client")
+    elif slot is None or ending.reply is None:
+        c.crashed()
+    else:
+        c.settle(slot, ending.reply, ending.by)
+        c.wait_for_client()
+        if ending.outcome == "dropped":
+            c.finish("dropped", ending.by)

@@ -1,0 +1,71 @@
+"""Commands on their way to the backend: as many in one write as it allows, and nothing it would have to forget."""
+
+from smtproxy.session import pairing
+from smtproxy.session.answers import Own
+from smtproxy.session.carriage import Carriage, Job, Stand
+from smtproxy.session.events import Forward
+from smtproxy.session.slots import Purpose, Slot
+from smtproxy.session.upstream import Stray, Upstream
+
+
+def _prepare(k: Carriage) -> None:
+    """Put what the backend is missing in front of the queue: RSET, MAIL, the recipients it does not know."""
+    envelope = k.dialogue.envelope
+    if k.in_sync or envelope is None:
+        return
+    front: list[tuple[Purpose, Slot | None, bytes]] = []
+    if k.dirty:
+        front.append((Purpose.RSET, None, b"RSET\r\n"))
+    front.append((Purpose.MAIL, k.mail_slot, envelope.mail()))
+    replay = envelope.replay()
+    front.extend((Purpose.RCPT, None, command) for command in replay)
+    if replay:
+        k.replays += 1
+    k.queue.extendleft(reversed(front))
+    k.in_sync = True
+    k.dirty = False
+
+
+def send_next(k: Carriage, upstream: Upstream) -> None:
+    """Send as much of the queue as may leave in one write, or go on to the next step of the job."""
+    _prepare(k)
+    if k.queue:
+        many = k.settings.limits.group if upstream.capabilities.has("PIPELINING") else 1
+        octets = []
+        for _ in range(min(many, len(k.queue))):
+            purpose, slot, command = k.queue.popleft()
+            upstream.expect(purpose, slot)
+            octets.append(command)
+        k.out.append(Forward(b"".join(octets)))
+    elif k.job is Job.DATA:
+        # DATA stands alone behind the replies to all RCPTs: an unwanted 354 cannot happen by a race.
+        upstream.expect(Purpose.DATA)
+        k.out.append(Forward(b"DATA\r\n"))
+    else:
+        k.stand = Stand.READY
+        k.end()
+        return
+    k.stand = Stand.WAITING
+    k.patience(upstream.waiting_for)
+
+
+def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
+    """Take replies to commands; when the last one owed is there, go on."""
+    for got in upstream.receive(octets):
+        if isinstance(got, Stray):
+            k.fail(Own.BACKEND_NONSENSE)
+            return
+        pairing.pair(k, got)
+        if k.stand is not Stand.WAITING:
+            break
+    if k.stand is not Stand.WAITING:
+        return
+    if upstream.owes:
+        k.patience(upstream.waiting_for)
+    elif upstream.unread:
+        k.fail(Own.BACKEND_NONSENSE)
+    elif k.queue or k.job is Job.DATA:
+        k.look()
+    else:
+        k.stand = Stand.READY
+        k.end()

@@ -1,0 +1,196 @@
+"""The configuration as a whole: defaults, names that are a contract, and that everything is described."""
+
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from smtproxy.app.config import Config, load
+from smtproxy.app.config.model import system_name
+from smtproxy.app.config.units import show_octets, show_seconds
+from smtproxy.session.limits import LIMITS, Limits
+
+ROOT = Path(__file__).parents[3]
+MINIMAL = """
+[[listeners]]
+bind = ["127.0.0.1:0"]
+backend = "b"
+domains = ["example.org"]
+[backends.b]
+servers = ["127.0.0.1:25"]
+"""
+
+# The names of issue and documentation, which tools depend on. A name may be added, none may change or go.
+CONTRACT = {
+    "": {"server", "limits", "log", "sample", "checks", "backends", "listeners"},
+    "server": {"hostname", "workers", "drain_timeout"},
+    "listeners": {
+        "name", "bind", "role", "backend", "domains", "tls", "body", "bare_newlines", "max_message_size",
+        "max_recipients", "commit_by", "allow_routing_local_parts",
+    },
+    "backends": {"servers", "max_connections", "open", "lease", "idle", "tls", "chunking", "trace_header"},
+    "backends.idle": {"connections", "seconds"},
+    "sample": {"directory"},
+    "checks": {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors", "hello"},
+    "checks.recipient_domain": {"enabled"},
+    "checks.size": {"enabled"},
+    "checks.bare_newlines": {"enabled"},
+    "checks.loops": {"enabled", "max_received"},
+    "checks.protocol_errors": {"enabled", "soft", "hard", "delay"},
+    "checks.hello": {"action", "on_error"},
+    "log": {"format"},
+}  # fmt: skip
+
+
+def tables(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    yield path, model
+    for name, field in model.model_fields.items():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from tables(inner, f"{path}.{name}".lstrip("."))
+
+
+TABLES = dict(tables())
+
+
+def limits_text() -> str:
+    """Write the lines of [limits] in config.toml."""
+    lines = []
+    for field in fields(Limits):
+        value = getattr(LIMITS, field.name)
+        if field.type is float:
+            shown = f'"{show_seconds(value)}"'
+        else:
+            shown = f'"{show_octets(value)}"' if value >= 4096 and value % 1024 == 0 else str(value)
+        setting = f"#{field.name} = {shown}"
+        lines.append(f"{setting:<34} # {field.metadata['origin']}\n")
+    return "".join(lines)
+
+
+@pytest.fixture
+def minimal(tmp_path: Path) -> Config:
+    file = tmp_path / "minimal.toml"
+    file.write_text(MINIMAL)
+    return load(file)
+
+
+def test_names_are_a_contract() -> None:
+    assert {path: set(model.model_fields) for path, model in TABLES.items()} == CONTRACT
+
+
+@pytest.mark.parametrize("path", list(TABLES))
+def test_every_setting_is_described(path: str) -> None:
+    bare = [name for name, field in TABLES[path].model_fields.items() if not field.description]
+    assert bare == []
+    assert TABLES[path].__doc__
+
+
+def test_a_listener_and_a_backend_are_enough(minimal: Config) -> None:
+    assert minimal.server.workers == 1
+    assert minimal.server.drain_timeout == 60
+    assert minimal.limits == LIMITS
+    assert minimal.log.format == "auto"
+    assert [listener.name for listener in minimal.listeners] == ["mx"]
+
+
+def test_paths_are_beside_the_file(minimal: Config, tmp_path: Path) -> None:
+    assert minimal.path == tmp_path / "minimal.toml"
+    assert minimal.sample.directory == tmp_path / "var/mail"
+
+
+def test_absolute_directory(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(MINIMAL + '[sample]\ndirectory = "/srv/mails"\n')
+    assert load(file).sample.directory == Path("/srv/mails")
+
+
+def test_frozen(minimal: Config) -> None:
+    for part, name in ((minimal, "server"), (minimal.server, "hostname"), (minimal.checks.hello, "action")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(part, name, None)
+    with pytest.raises(AttributeError):
+        setattr(minimal.limits, "commands", 1)  # noqa: B010 - mypy would not let it be written plainly
+
+
+@pytest.mark.parametrize(
+    ("host", "full", "name"),
+    [
+        ("mx.example.org", None, "mx.example.org"),
+        ("MX", "MX.Example.org", "mx.example.org"),
+        ("mx", "mx", "mx"),
+        ("mx", "mx with blanks", "localhost"),
+        ("10.0.0.1", None, "localhost"),
+        ("", "", "localhost"),
+    ],
+)
+def test_system_name(host: str, full: str | None, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host name that is whole is not looked up: that may ask the DNS, and take its time."""
+    asked: list[str] = []
+
+    def getfqdn(name: str) -> str:
+        asked.append(name)
+        return str(full)
+
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+    monkeypatch.setattr(socket, "getfqdn", getfqdn)
+    assert system_name() == name
+    assert asked == ([] if full is None else [host])
+
+
+def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: pytest.fail("asked for the host name"))
+    file = tmp_path / "a.toml"
+    file.write_text('server.hostname = "MX.example.org"\n' + MINIMAL)
+    assert load(file).server.hostname == "mx.example.org"
+
+
+class TestTheFileThatComesWithIt:
+    """config.toml works as it is, shows every setting, and shows it with its default."""
+
+    TEXT = (ROOT / "config.toml").read_text(encoding="utf-8")
+    UNFOLDED = re.sub(r"^#(?=[a-z_]+ = )", "", TEXT, flags=re.MULTILINE)
+
+    def test_works_as_it_is(self) -> None:
+        config = load(ROOT / "config.toml")
+        (listener,) = config.listeners
+        assert [str(address) for address in listener.bind] == ["127.0.0.1:2525", "[::1]:2525"]
+        assert listener.domains == ("example.org",)
+        assert config.backends[listener.backend].is_embedded
+        assert config.sample.directory == ROOT / "var/mail"
+
+    def test_shows_every_default_as_it_is(self, tmp_path: Path) -> None:
+        file = tmp_path / "config.toml"
+        file.write_text(self.UNFOLDED, encoding="utf-8")
+        shown, plain = load(file), load(ROOT / "config.toml")
+        for name in Config.model_fields:
+            if name not in ("server", "sample"):
+                assert getattr(shown, name) == getattr(plain, name)
+        assert shown.server.drain_timeout == plain.server.drain_timeout
+        assert shown.sample.directory == tmp_path / "var/mail"
+
+    def test_shows_every_limit_with_its_origin(self) -> None:
+        """WRITE_EXPECTED=1 writes that part of the file anew, as test_load does with its own."""
+        before, header, shown = self.TEXT.partition("\n#command_time")
+        assert header
+        if "WRITE_EXPECTED" in os.environ:
+            (ROOT / "config.toml").write_text(f"{before}\n{limits_text()}", encoding="utf-8")
+        assert f"#command_time{shown}" == limits_text()
+
+    def test_shows_everything(self) -> None:
+        document = tomllib.loads(self.UNFOLDED)
+        (listener,) = document.pop("listeners")
+        (backend,) = document.pop("backends").values()
+        shown = {"listeners": listener, "backends": backend, **document}
+        assert set(shown["limits"]) == {field.name for field in fields(Limits)}
+        for path, names in CONTRACT.items():
+            table = shown
+            for part in path.split(".") if path else ():
+                table = table[part]
+            assert set(table) == names - {"tls"} if path == "listeners" else set(table) == names, path

@@ -1,0 +1,113 @@
+"""The command line: exit status, what goes to which stream, and never a traceback for a mistake of the user's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smtproxy import __version__
+from smtproxy.app.cli import main
+
+ROOT = Path(__file__).parents[2]
+GOOD = ROOT / "tests/app/configurations/good_minimal.toml"
+BAD = ROOT / "tests/app/configurations/everything_at_once.toml"
+
+
+def smtproxy(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "smtproxy", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_check_prints_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "-c", str(GOOD)]) == 0
+    said = capsys.readouterr()
+    assert said.out == GOOD.with_suffix(".expected").read_text()
+    assert said.err == ""
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_every_mistake_goes_to_standard_error(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(BAD.parent)
+    assert main([command, "--config", BAD.name]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == BAD.with_suffix(".expected").read_text()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("file", ["/nowhere/config.toml", "/", "/dev/null", "/dev/zero", sys.executable, ""])
+def test_no_configuration_at_all(command: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "-c", file]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert all(line.startswith(f"{file}:1: ") for line in said.err.splitlines())
+    assert said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["serve"],
+        ["check"],
+        ["run"],
+        ["check", "-c"],
+        ["check", "-c", "a", "b"],
+        ["check", "--conf", "a"],
+        ["-c", "a"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: smtproxy")
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"smtproxy {__version__}\n"
+
+
+def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert "run" in said
+    assert "check" in said
+
+
+def test_as_a_program() -> None:
+    done = smtproxy("check", "-c", str(BAD))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) > 10
+
+
+def test_reader_that_goes_away_is_no_error() -> None:
+    """As in `smtproxy check ... | head -0`."""
+    shell = subprocess.run(
+        ["bash", "-c", '"$0" -m smtproxy check -c "$1" | true; echo "${PIPESTATUS[0]}"', sys.executable, str(GOOD)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert shell.stdout == "0\n"
+    assert shell.stderr == ""

@@ -1,0 +1,51 @@
+"""The plan: what it must never leave out. Its whole text is compared in configurations/good_*.expected."""
+
+from pathlib import Path
+
+import pytest
+
+from smtproxy.app.config import load
+from smtproxy.app.config.checks import DUTIES
+from smtproxy.app.plan import plan
+
+MINIMAL = """
+server.hostname = "mx.example.org"
+[[listeners]]
+bind = ["127.0.0.1:0"]
+backend = "b"
+domains = ["example.org"]
+[backends.b]
+servers = ["127.0.0.1:25"]
+"""
+
+
+def plan_of(directory: Path, more: str) -> str:
+    file = directory / "a.toml"
+    file.write_text(MINIMAL + more)
+    return plan(load(file))
+
+
+@pytest.mark.parametrize("name", sorted(DUTIES))
+def test_duty_that_is_off_cannot_be_overlooked(name: str, tmp_path: Path) -> None:
+    text = plan_of(tmp_path, f"[checks.{name}]\nenabled = false\n")
+    (line,) = [line for line in text.splitlines() if "OFF" in line]
+    assert line.split()[0] == name
+    assert len(line) > 60
+
+
+def test_limits_show_both_values(tmp_path: Path) -> None:
+    assert "command_time       1m (default 5m)" in plan_of(tmp_path, '[limits]\ncommand_time = "1m"\n')
+    assert plan_of(tmp_path, '[limits]\ncommand_time = "5m"\n').endswith("from their defaults\n  none\n")
+
+
+def test_backend_without_a_listener_is_named(tmp_path: Path) -> None:
+    text = plan_of(tmp_path, '[backends.spare]\nservers = ["10.0.0.10:25"]\n')
+    assert "backend spare (no listener uses it)" in text
+    assert "backend b\n" in text
+
+
+def test_sample_backend_is_named(tmp_path: Path) -> None:
+    text = plan_of(tmp_path, "").replace("127.0.0.1:25", "")
+    assert "SAMPLE" not in text
+    (tmp_path / "b.toml").write_text(MINIMAL.replace("127.0.0.1:25", "embedded:exchange"))
+    assert f"mail goes nowhere but into {tmp_path}/var/mail" in plan(load(tmp_path / "b.toml"))

@@ -1,0 +1,115 @@
+"""The backend servers of a laboratory: the sample backend's core behind an inbox, without sockets and without a clock.
+
+A connection never acts by itself: it takes what the relay wrote, and puts what the server did into its inbox, where it
+lies until the relay reads it. `speak` and `vanish` are for what a server does unasked.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from smtproxy.sample.actions import Action, Close, Reset, Send, Wait
+from smtproxy.sample.dialogue import SampleDialogue
+from smtproxy.sample.profile import Profile
+from smtproxy.sample.record import BackendRecord
+from smtproxy.sample.script import Script
+from smtproxy.session.events import BackendBytes, BackendClosed
+from smtproxy.session.upstream import Upstream
+
+SOURCE = "192.0.2.1"
+"""The proxy's own address, as backends see it."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One connection to a backend server, both of its ends."""
+
+    upstream: Upstream
+    """The relay's end."""
+    dialogue: SampleDialogue
+    """The server's end."""
+    inbox: deque[BackendBytes | BackendClosed] = field(default_factory=deque)
+    """What the relay has not read yet."""
+    timer: float | None = None
+    """When the server goes on by itself."""
+    alive: bool = True
+    """The server has not ended it."""
+
+    def write(self, octets: bytes, now: float) -> None:
+        """Take octets of the relay; a server that is gone does not get them."""
+        if self.alive:
+            self.perform(self.dialogue.feed(octets), now)
+
+    def speak(self, octets: bytes) -> None:
+        """The server says something that nobody asked for."""
+        if self.alive:
+            self.inbox.append(BackendBytes(octets))
+
+    def vanish(self, how: str = "closed") -> None:
+        """The server ends the connection; what it said before is lost after a reset only."""
+        if self.alive:
+            self.alive = False
+            if how == "reset":
+                self.inbox.clear()
+            self.inbox.append(BackendClosed(how))
+            self.dialogue.closed(reset=True)
+
+    def hang_up(self, farewell: bytes) -> None:
+        """The relay closes the connection."""
+        if self.alive:
+            if farewell:
+                self.dialogue.feed(farewell)
+            self.dialogue.closed()
+            self.alive = False
+
+    def tick(self, now: float) -> None:
+        """The server's timer is due."""
+        self.timer = None
+        self.perform(self.dialogue.timer(), now)
+
+    def perform(self, actions: Sequence[Action], now: float) -> None:
+        """Do what the server wants done."""
+        for action in actions:
+            match action:
+                case Send():
+                    self.inbox.append(BackendBytes(action.octets))
+                case Close():
+                    self.alive = False
+                    self.inbox.append(BackendClosed("closed"))
+                case Reset():
+                    self.alive = False
+                    self.inbox.append(BackendClosed("reset"))
+                case Wait():
+                    self.timer = now + action.seconds
+                case _:
+                    pass
+
+
+@dataclass(slots=True)
+class Servers:
+    """All servers of the backend: they share one record."""
+
+    profile: Profile
+    script: Script
+    names: tuple[str, ...]
+    hostname: str
+    """What the proxy calls itself."""
+    record: BackendRecord = field(default_factory=BackendRecord)
+    full: bool = False
+    """No place is left below max_connections."""
+    refusing: bool = False
+    """Nobody accepts connections."""
+
+    def connect(self, tried: frozenset[str], now: float) -> Line | str:
+        """Begin a connection to the first server that was not tried; else why there is none."""
+        name = next((one for one in self.names if one not in tried), None)
+        if name is None:
+            return "none"
+        if self.full:
+            return "full"
+        line = Line(Upstream(name, self.hostname), SampleDialogue(self.profile, self.script, SOURCE, self.record))
+        if self.refusing:
+            line.vanish("refused")
+        else:
+            line.perform(line.dialogue.connected(), now)
+        return line

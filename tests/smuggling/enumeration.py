@@ -1,0 +1,195 @@
+"""The enumeration: every string, at three places, under every setting, in every body mode, in every single cut.
+
+What is covered at which level, for strings of at most `longest` octets:
+
+* *Intake* (framer, newline hygiene, size, header scan; all that a body's octets pass through): every string, place and
+  setting, whole, octet by octet and in every single cut (`Place.cuts`: each cut from five octets in front of the string
+  to six behind it, and in the honest end).
+* *Relay* (whole sessions; both dialogues, policy, commit): every string between header and rest, under every setting
+  and in each of the three body modes, whole. For strings of up to `ALL_CUTS` octets the product is complete: all three
+  places, all modes and the two that spill out of memory, whole, octet by octet and in every single cut. Of the longer
+  ones every `SAMPLE`th takes part in that, at one place each in turn, with one cut of each in turn and octet by octet.
+* *Backends*: every octet stream that a relay handed to a backend is fed once to each kind of backend, lax ones and a
+  strict one, streams that were broken off among them.
+
+What each of them gives is compared with `reference.py`: replies, bodies, number of messages; never with each other.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from smtproxy.session.intake import Intake
+from smtproxy.wire.newlines import NewlineMode
+from tests.smuggling.backends import Backends
+from tests.smuggling.line import DATA, ENVELOPE, MODES, SPILLING, Line, Mode, Seen
+from tests.smuggling.reference import Expected, expected, passed
+from tests.smuggling.strings import END, MIDDLE, PLACES, SECOND, Place, cut, octet_by_octet, strings
+
+SETTINGS = tuple(NewlineMode)
+ALL_CUTS = 3
+SAMPLE = 16
+_TALKS = 64
+"""Talks of one session, then a new one begins."""
+_FORGED = SECOND[: SECOND.index(DATA)]
+
+
+@dataclass(slots=True)
+class Report:
+    """What was done and what was found."""
+
+    strings: int = 0
+    intake: int = 0
+    relay: int = 0
+    backends: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, other: "Report") -> None:
+        self.strings += other.strings
+        self.intake += other.intake
+        self.relay += other.relay
+        self.backends += other.backends
+        self.violations += other.violations
+
+    def __str__(self) -> str:
+        return (
+            f"{self.strings:,} strings: {self.intake:,} cases of intake, {self.relay:,} of the whole relay, "
+            f"{self.backends:,} pairs of octet stream and backend; {len(self.violations)} violations"
+        )
+
+
+class Enumeration:
+    """One share of the strings."""
+
+    def __init__(self) -> None:
+        self.report = Report()
+        self._backends = Backends()
+        self._lines: dict[tuple[NewlineMode, str], tuple[Line, int]] = {}
+
+    def run(self, share: Iterable[tuple[int, bytes]]) -> Report:
+        """Go through these strings, each with its number among all."""
+        for number, string in share:
+            self.report.strings += 1
+            for setting in SETTINGS:
+                for place in PLACES:
+                    self._intake(place, string, setting)
+                for mode in MODES:
+                    self._relay(MIDDLE, string, setting, mode, [MIDDLE.talk(string)])
+                for place, mode, pieces in _cases(number, string):
+                    self._relay(place, string, setting, mode, pieces)
+        self.report.backends = self._backends.fed
+        return self.report
+
+    # The intake alone
+
+    def _intake(self, place: Place, string: bytes, setting: NewlineMode) -> None:
+        talk = place.talk(string)
+        stream = b"\r\n" + talk
+        at = stream.index(END)
+        body = stream[2:at] if at else b""
+        end = END if at else b".\r\n"
+        text = passed(body, setting)
+        wanted = None if text is None else text + end
+        rest = stream[at + len(END) :]
+        ways = [[talk], octet_by_octet(talk[: len(talk) - len(rest)]), *(cut(talk, at) for at in place.cuts(string))]
+        for pieces in ways:
+            self.report.intake += 1
+            intake = Intake(setting, 1 << 20, 1 << 10)
+            out = b""
+            behind = None
+            for piece in pieces:
+                if behind is None:
+                    given, over = intake.feed(piece)
+                    out += given
+                    behind = over if intake.ended else None
+                else:
+                    behind += piece
+            complaint = ""
+            if behind is None:
+                complaint = "no end was found"
+            elif len(pieces) < 3 and behind != rest:
+                complaint = f"the end is at the wrong place: {behind!r}"
+            elif intake.spoilt is (wanted is not None):
+                complaint = "refused or not, against the setting"
+            elif wanted is None:
+                if not body.startswith(out):
+                    complaint = f"octets that nobody sent: {out!r}"
+                else:
+                    complaint = self._backends.complaint(out, ended=False)
+            elif out + intake.terminator != wanted:
+                complaint = f"{out + intake.terminator!r} instead of {wanted!r}"
+            if complaint:
+                self._violation("intake", place, string, setting, pieces, complaint)
+
+    # The whole relay
+
+    def _relay(self, place: Place, string: bytes, setting: NewlineMode, mode: Mode, pieces: list[bytes]) -> None:
+        self.report.relay += 1
+        seen = self._line(setting, mode).say(pieces)
+        complaint = self._judge(seen, expected(pieces, setting))
+        if complaint:
+            self._violation(f"relay, {mode.name}", place, string, setting, pieces, complaint)
+
+    def _judge(self, seen: Seen, wanted: Expected) -> str:
+        if seen.codes != wanted.codes:
+            return f"the client heard {seen.codes} instead of {wanted.codes}"
+        if seen.closed is not wanted.closed:
+            return "the session should have ended" if wanted.closed else "the session ended"
+        told = seen.codes.count(250) - 2 * seen.codes.count(354)
+        if len(seen.committed) != len(wanted.accepted):
+            return f"{len(seen.committed)} messages at the backend instead of {len(wanted.accepted)} ({told=})"
+        envelopes = iter((ENVELOPE, _FORGED))
+        for octets, body in zip(seen.committed, wanted.accepted, strict=True):
+            envelope, _, sent = octets.partition(DATA)
+            if envelope not in envelopes:
+                return f"another envelope, or another order: {envelope!r}"
+            if sent != body:
+                return f"the backend got {sent!r} instead of {body!r}"
+            if complaint := self._backends.complaint(sent, ended=True):
+                return complaint
+        for octets in seen.broken_off:
+            sent = octets.partition(DATA)[2]
+            if not any(body.startswith(sent) for body in wanted.refused):
+                return f"the backend got {sent!r} of a message that is refused, which is not how it begins"
+            if complaint := self._backends.complaint(sent, ended=False):
+                return complaint
+        return ""
+
+    def _line(self, setting: NewlineMode, mode: Mode) -> Line:
+        key = setting, mode.name
+        line, talks = self._lines.get(key, (None, 0))
+        if line is None or line.over or talks == _TALKS:
+            line, talks = Line(setting, mode), 0
+        self._lines[key] = line, talks + 1
+        return line
+
+    def _violation(
+        self, level: str, place: Place, string: bytes, setting: NewlineMode, pieces: list[bytes], complaint: str
+    ) -> None:
+        how = f"cut into {[len(piece) for piece in pieces]}" if len(pieces) < 3 else "octet by octet"
+        self.report.violations.append(f"{level}, {place.name}, {setting.value}, {string!r}, {how}: {complaint}")
+        self._lines.clear()
+
+
+def _cases(number: int, string: bytes) -> Iterator[tuple[Place, Mode, list[bytes]]]:
+    """What a string is played in besides whole, between header and rest, in the three modes."""
+    if len(string) <= ALL_CUTS:
+        for place in PLACES:
+            talk = place.talk(string)
+            for mode in (*MODES, *SPILLING):
+                yield place, mode, [talk]
+                yield place, mode, octet_by_octet(talk)
+                for at in place.cuts(string):
+                    yield place, mode, cut(talk, at)
+    elif number % SAMPLE == 0:
+        turn = number // SAMPLE
+        place = PLACES[turn % len(PLACES)]
+        talk, cuts = place.talk(string), place.cuts(string)
+        for mode in (*MODES, *SPILLING):
+            yield place, mode, cut(talk, cuts[turn % len(cuts)])
+            yield place, mode, octet_by_octet(talk)
+
+
+def enumerate_all(longest: int, share: int = 0, shares: int = 1) -> Report:
+    """Run the strings of up to `longest` octets whose number leaves `share` when divided by `shares`."""
+    numbered = enumerate(strings(longest))
+    return Enumeration().run((number, string) for number, string in numbered if number % shares == share)
