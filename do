@@ -71,6 +71,7 @@ install_quietly() (
     mark='# smtproxy ./do: no daemon starts while packages for tests are installed'
     exec 8</usr/sbin
     flock 8 # another ./do of another tree
+    # shellcheck disable=SC2317 # called by the trap
     restore() {
         if [[ -e $policy.before-smtproxy ]]; then
             "${sudo[@]}" mv -f "$policy.before-smtproxy" "$policy"
@@ -165,7 +166,8 @@ lint() {
     "$python" -m ruff format --check --quiet . || { say "ruff format would change files (see: ruff format --diff)"; failed=1; }
     "$python" -m mypy --no-error-summary || failed=1
     "$python" -m pytest -q tests/test_floors.py || failed=1
-    ((failed == 0)) && say "lint is clean" || die "lint found faults"
+    ((failed == 0)) || die "lint found faults"
+    say "lint is clean"
 }
 
 lock() {

@@ -5,25 +5,28 @@ compares them once a second and looks at the sockets of sessions that wait for s
 wake a session it leaves an event in its mailbox and calls `notify_closing` on the descriptor the session is parked on
 (or sets the session's own trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
 
+Effects are performed in the order they came. What can be done at once is done at once (`_perform_now`); only what the
+kernel does not take now is awaited (`_perform_slowly`). If something happens in between, the effects towards the
+backend that are left were meant for another world and are dropped.
+
 The driver decides nothing about mail. It must not send a terminator but for `Commit`, and whatever happens in here, the
 session ends in `_end`, with its log lines written.
 """
 
 import contextlib
-import select
 import socket
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from smtproxy.network.identity import session_id
+from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
-from smtproxy.network.sockets import GONE, HALF_CLOSED, SPOKE, close, connected, seen, start_connect
+from smtproxy.network.sockets import GONE, HALF_CLOSED, SPOKE, connected, seen, start_connect
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.replies import Phrasebook
@@ -34,12 +37,22 @@ from smtproxy.session.records import Event, Journal
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.upstream import Upstream
+from smtproxy.session.verdicts import Stage, Verdict
 
 _COMMAND_READ = 65536
 """Octets read at once while commands are spoken: below malloc's mmap threshold."""
 _LINGER = 2.0
 """Seconds a session that we ended waits for the client to close, so that a reset does not eat our last reply."""
 _LINGER_OCTETS = 4194304
+
+
+class _Slow:
+    """Says that an effect cannot be finished at once."""
+
+
+_SLOW = _Slow()
+_INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.ClientClosed)
+_TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +74,11 @@ class Session:
 
     __slots__ = (
         "_backend",
-        "_backend_dialling",
         "_client",
-        "_clock",
+        "_dialling_until",
         "_due",
         "_id",
+        "_left",
         "_mailbox",
         "_parked",
         "_phrases",
@@ -73,15 +86,15 @@ class Session:
         "_relay",
         "_service",
         "_shelf",
+        "_waiter",
         "_wishes",
-        "_write_due",
+        "_writing",
     )
 
     def __init__(self, client: socket.socket, address: tuple[str, int], service: Service) -> None:
         """Take over an accepted connection from `address` (host, port)."""
-        self._client = client
+        self._client = Link(client)
         self._service = service
-        self._clock: Callable[[], float] = trio.current_time
         self._id = session_id()
         self._phrases = Phrasebook(service.settings.hostname, self._id)
         self._relay = Relay(
@@ -90,22 +103,33 @@ class Session:
             self._phrases,
             service.pool.offered,
             service.memory,
-            epoch=time.time_ns() / 1e9 - self._clock(),
+            judge=self._judge,
+            epoch=time.time_ns() / 1e9 - trio.current_time(),
         )
         self._shelf: Shelf | None = None
-        self._backend: socket.socket | None = None
-        self._backend_dialling = 0.0
-        """Until when a connection must have been made; 0: it was."""
+        self._backend: Link | None = None
+        self._dialling_until = 0.0
+        """Until when the backend connection must have been made; 0: it was."""
         self._place: Place | None = None
         self._mailbox: deque[events.Event] = deque()
         """Events that interrupt whatever is going on."""
         self._wishes: deque[events.Event] = deque()
         """Events that can wait until the session waits for something (Recall, Shutdown)."""
-        self._parked: socket.socket | trio.Event | None = None
+        self._parked: Link | trio.Event | None = None
+        """What the session is waiting on."""
         self._due = 0.0
-        self._write_due = 0.0
+        self._waiter: Waiter | None = None
+        """Our place in the line for a backend connection."""
+        self._left = b""
+        """Octets of the present effect that the kernel has not taken yet."""
+        self._writing = False
+        """It waits until a peer takes octets."""
 
-    # What the sweeper and the pool see
+    def _judge(self, stage: Stage) -> Verdict | None:
+        """Judge on the spot: all facts of this version are in the dialogue."""
+        return self._service.policy.judge(Evidence(stage, self._relay.dialogue), self._phrases)
+
+    # What the sweeper, the pool and the server see
 
     @property
     def recallable_since(self) -> float | None:
@@ -139,25 +163,26 @@ class Session:
         parked, backend, client = self._parked, self._backend, self._client
         if parked is None or self._mailbox:
             return
-        if backend is None and parked is client and not self._write_due and now < self._due:
+        if not self._due:
+            self._due = self._relay.deadline
+        if backend is None and parked is client and not self._writing and now < self._due:
             return  # The common case: an idle client.
-        if self._backend_dialling and now >= self._backend_dialling and backend is not None:
-            self._backend_dialling = 0.0
-            if not connected(backend):
+        if self._dialling_until and now >= self._dialling_until and backend is not None:
+            self._dialling_until = 0.0
+            if not connected(backend.sock):
                 self._wake(events.BackendClosed("connect timeout"))
                 return
         if now >= self._due:
             # A write that does not end is the end of that connection; everything else is the relay's to judge.
             stuck = events.ClientClosed("timeout") if parked is client else events.BackendClosed("stalled")
-            self._wake(stuck if self._write_due else events.Timeout())
+            self._wake(stuck if self._writing else events.Timeout())
             return
-        relay = self._relay
-        if parked is not client or self._write_due:
-            gone = GONE if relay.dot_read else GONE | HALF_CLOSED
-            if seen(client, gone) & gone:
+        if parked is not client or self._writing:
+            gone = GONE if self._relay.dot_read else GONE | HALF_CLOSED
+            if seen(client.sock, gone) & gone:
                 self._wake(events.ClientClosed("lost"))
                 return
-        if backend is not None and (parked is not backend or self._write_due) and seen(backend, SPOKE):
+        if backend is not None and (parked is not backend or self._writing) and seen(backend.sock, SPOKE):
             event = self._read_backend(backend)
             if event is not None:
                 self._wake(event)
@@ -168,7 +193,7 @@ class Session:
 
     def _wish(self, event: events.Event) -> None:
         self._wishes.append(event)
-        if not self._write_due and self._relay.waits_for is not events.Wait.BACKEND:
+        if not self._writing and self._relay.waits_for is not events.Wait.BACKEND:
             self._unpark()
 
     def _unpark(self) -> None:
@@ -176,159 +201,158 @@ class Session:
         if isinstance(parked, trio.Event):
             parked.set()
         elif parked is not None:
-            trio.lowlevel.notify_closing(parked)
+            trio.lowlevel.notify_closing(parked.sock)
 
     # The session
 
     async def run(self) -> None:
         """Serve the client until the relay has finished. Raises nothing but cancellation."""
+        relay = self._relay
         try:
             try:
-                await self._handle(events.Started())
-                while not self._relay.over:
-                    await self._handle(await self._next_event())
+                event: events.Event | None = events.Started()
+                while event is not None:
+                    effects = relay.handle(event, trio.current_time())
+                    if effects:
+                        await self._perform(effects)
+                    event = None if relay.over else await self._next_event()
             except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, not the process
                 self._crashed(error)
             finally:
                 self._end()
-            if self._relay.lingers:
+            if relay.lingers:
                 await self._linger()
         finally:
-            close(self._client)
+            self._client.close()
 
     async def _next_event(self) -> events.Event:
         """Await what the relay waits for."""
-        mailbox, wishes = self._mailbox, self._wishes
-        while not mailbox and not wishes:
-            match self._relay.waits_for:
-                case events.Wait.CLIENT:
-                    event = await self._from_client()
-                case events.Wait.BACKEND if self._backend is not None:
-                    event = await self._from_backend(self._backend)
-                case _:
-                    event = await self._nothing()
-            if event is not None:
-                return event
-        return mailbox.popleft() if mailbox else wishes.popleft()
-
-    async def _from_client(self) -> events.Event | None:
         relay = self._relay
-        in_body = relay.in_body
-        if not in_body:
-            await self._readable(self._client)
-            if self._interrupted:
-                return None
         while True:
-            try:
-                octets = self._client.recv(CHUNK if in_body else _COMMAND_READ)
-            except BlockingIOError:
-                await self._readable(self._client)
-                if self._interrupted:
-                    return None
+            if self._mailbox:
+                return self._mailbox.popleft()
+            if self._wishes:
+                return self._wishes.popleft()
+            wait = relay.waits_for
+            if wait is events.Wait.CLIENT:
+                link = self._client
+                if relay.in_body:
+                    # A body usually has more octets waiting; a command never has.
+                    event = self._read_client(CHUNK)
+                    if event is not None:
+                        return event
+            elif wait is events.Wait.BACKEND and self._backend is not None:
+                link = self._backend
+            else:
+                await self._nothing()
                 continue
-            except OSError:
-                return events.ClientClosed("reset")
-            return events.ClientBytes(octets) if octets else events.ClientClosed("closed")
+            self._parked, self._due = link, 0.0
+            try:
+                await trio.lowlevel.wait_readable(link.sock)
+            except trio.ClosedResourceError:
+                continue  # Woken: the event lies in the mailbox.
+            finally:
+                self._parked = None
+            event = self._read_client(_COMMAND_READ) if link is self._client else self._read_backend(link)
+            if event is not None and not self._mailbox:
+                return event
+            if event is not None:
+                self._mailbox.append(event)
 
-    async def _from_backend(self, backend: socket.socket) -> events.Event | None:
-        await self._readable(backend)
-        return None if self._interrupted else self._read_backend(backend)
-
-    @property
-    def _interrupted(self) -> bool:
-        return bool(self._mailbox or self._wishes)
-
-    def _read_backend(self, backend: socket.socket) -> events.Event | None:
+    def _read_client(self, size: int) -> events.Event | None:
         try:
-            octets = backend.recv(_COMMAND_READ)
-        except BlockingIOError:
+            octets = self._client.read(size)
+        except OSError:
+            return events.ClientClosed("reset")
+        if octets is None:
             return None
+        return events.ClientBytes(octets) if octets else events.ClientClosed("closed")
+
+    def _read_backend(self, backend: Link) -> events.Event | None:
+        try:
+            octets = backend.read(_COMMAND_READ)
         except OSError as error:
             return events.BackendClosed(error.strerror or "reset")
-        self._backend_dialling = 0.0
+        if octets is None:
+            return None
+        self._dialling_until = 0.0
         return events.BackendBytes(octets) if octets else events.BackendClosed("closed")
 
-    async def _nothing(self) -> events.Event | None:
+    async def _nothing(self) -> None:
         """Wait for the mailbox alone: a delay, or a verdict that is not there yet."""
         waked = trio.Event()
         self._parked, self._due = waked, self._relay.deadline
-        pause = self._due - self._clock()
         try:
             # A delay of 0.3 s is not to last until the sweeper's next round.
-            with trio.move_on_after(max(0.0, pause)):
+            with trio.move_on_after(max(0.0, self._due - trio.current_time())):
                 await waked.wait()
         finally:
             self._parked = None
-        return None if self._interrupted else events.Timeout()
+        if not self._mailbox and not self._wishes:
+            self._mailbox.append(events.Timeout())
 
-    async def _readable(self, sock: socket.socket) -> None:
-        """Wait until a socket can be read, or the mailbox has something."""
-        self._parked, self._due = sock, self._relay.deadline
+    async def _writable(self, link: Link, due: float) -> None:
+        self._parked, self._due, self._writing = link, due, True
         try:
-            await trio.lowlevel.wait_readable(sock)
+            await trio.lowlevel.wait_writable(link.sock)
         except trio.ClosedResourceError:
             pass  # Woken: the event lies in the mailbox.
         finally:
             self._parked = None
-
-    async def _writable(self, sock: socket.socket, due: float) -> None:
-        self._parked, self._due, self._write_due = sock, due, due
-        try:
-            await trio.lowlevel.wait_writable(sock)
-        except trio.ClosedResourceError:
-            pass  # Woken: the event lies in the mailbox.
-        finally:
-            self._parked = None
-            self._write_due = 0.0
+            self._writing = False
 
     # Effects
 
-    async def _handle(self, event: events.Event) -> None:
-        """Give the relay an event and perform what it wants done."""
+    async def _perform(self, effects: list[events.Effect]) -> None:
+        """Perform effects in order, and those that follow from what they are answered with."""
         relay = self._relay
-        effects = deque(relay.handle(event, self._clock()))
-        while effects:
-            effect = effects.popleft()
+        place = 0
+        while place < len(effects):
+            effect = effects[place]
+            place += 1
             answer = self._perform_now(effect)
             if answer is _SLOW:
-                answer = await self._perform(effect)
-            if isinstance(answer, events.BackendClosed | events.BackendBytes | events.ClientClosed):
-                # Something came between the effects: those towards the backend were meant for another world.
-                effects = deque(one for one in effects if not isinstance(one, _TO_BACKEND))
-            if answer is not None and not isinstance(answer, _Slow):
-                effects.extend(relay.handle(answer, self._clock()))
+                answer = await self._perform_slowly(effect)
+            if answer is None or isinstance(answer, _Slow):
+                continue
+            if isinstance(answer, _INTERRUPTIONS):
+                effects = [one for one in effects[place:] if not isinstance(one, _TO_BACKEND)]
+                place = 0
+            effects.extend(relay.handle(answer, trio.current_time()))
 
     def _perform_now(self, effect: events.Effect) -> "events.Event | _Slow | None":
-        """Perform an effect that cannot block; return the event it is answered with, if any."""
+        """Perform an effect if it can be done at once; return the event it is answered with, or `_SLOW`."""
         match effect:
-            case events.Judge():
-                evidence = Evidence(effect.stage, self._relay.dialogue)
-                return events.Judged(self._service.policy.judge(evidence, self._phrases))
+            case events.Answer():
+                return self._write_client(effect.octets)
             case events.Look():
                 return self._look(client=effect.client)
+            case events.Forward() | events.Commit():
+                return None if self._backend is None else self._write_backend(self._backend, effect.octets)
             case events.Record():
                 self._service.journal.record(effect.event, effect.fields)
-                return None
             case events.CloseBackend():
                 self._close_backend(effect)
-                return None
+            case events.OpenBackend():
+                return self._open_backend(effect)
             case events.DropKept():
                 if self._shelf is not None:
                     self._shelf.clear()
-                return None
-            case events.Finish():
-                return None
-            case _:
+            case events.ForwardKept() | events.Keep():
                 return _SLOW
+            case events.Judge() | events.Finish():
+                pass  # Verdicts are there on the spot (`_judge`); the end of the relay ends `run`.
+        return None
 
-    async def _perform(self, effect: events.Effect) -> events.Event | None:
+    async def _perform_slowly(self, effect: events.Effect) -> events.Event | None:
+        """Finish an effect that must wait for something."""
         match effect:
             case events.Answer():
-                return await self._send_client(effect.octets)
-            case events.Forward():
-                return await self._send_backend(effect.octets)
-            case events.Commit():
-                return await self._send_terminator(effect.octets)
+                return await self._finish_answer()
+            case events.Forward() if self._backend is not None:
+                return await self._finish_forward(self._backend)
+            case events.Commit() if self._backend is not None:
+                return await self._finish_commit(self._backend)
             case events.ForwardKept():
                 return await self._send_kept()
             case events.Keep():
@@ -336,91 +360,81 @@ class Session:
                     self._shelf = Shelf(self._service.disk, self._service.spool)
                 return events.Stored(await self._shelf.append(effect.octets))
             case events.OpenBackend():
-                return await self._open_backend(effect)
+                return await self._in_line()
             case _:
                 return None
 
-    async def _send_client(self, octets: bytes) -> events.Event | None:
-        client, view = self._client, octets
-        due = 0.0
-        while True:
-            try:
-                view = view[client.send(view) :]
-            except BlockingIOError:
-                due = due or self._clock() + self._service.settings.limits.send_time
-                await self._writable(client, due)
-                gone = next((one for one in self._mailbox if isinstance(one, events.ClientClosed)), None)
-                if gone is not None:
-                    self._mailbox.remove(gone)
-                    return gone
-                continue
-            except OSError:
-                return events.ClientClosed("reset")
-            if not view:
-                return None
+    def _write_client(self, octets: bytes) -> "events.Event | _Slow | None":
+        try:
+            taken = self._client.write(octets)
+        except OSError:
+            return events.ClientClosed("reset")
+        self._left = octets[taken:]
+        return _SLOW if self._left else None
 
-    async def _send_backend(self, octets: bytes) -> events.Event | None:
-        backend = self._backend
-        if backend is None:
-            return None
-        view = memoryview(octets)
-        while True:
-            try:
-                view = view[backend.send(view) :]
-            except BlockingIOError:
-                await self._writable(backend, self._transfer_due())
-                if self._mailbox:
-                    # The backend spoke, the client left, or time is up: the rest of this must not leave.
-                    return self._mailbox.popleft()
-                continue
-            except OSError:
-                return self._last_words(backend)
-            if not view:
-                return None
+    def _write_backend(self, backend: Link, octets: bytes) -> "events.Event | _Slow | None":
+        try:
+            taken = backend.write(octets)
+        except OSError:
+            # The backend takes no more: maybe it said why before it closed.
+            event = self._read_backend(backend)
+            return event if isinstance(event, events.BackendBytes) else events.BackendClosed("closed")
+        self._left = octets[taken:]
+        return _SLOW if self._left else None
+
+    async def _finish_answer(self) -> events.Event | None:
+        due = trio.current_time() + self._service.settings.limits.send_time
+        answer: events.Event | _Slow | None = _SLOW
+        while answer is _SLOW:
+            await self._writable(self._client, due)
+            gone = next((one for one in self._mailbox if isinstance(one, events.ClientClosed)), None)
+            if gone is not None:
+                self._mailbox.remove(gone)
+                return gone
+            answer = self._write_client(self._left)
+        return None if isinstance(answer, _Slow) else answer
+
+    async def _finish_forward(self, backend: Link) -> events.Event | None:
+        answer: events.Event | _Slow | None = _SLOW
+        while answer is _SLOW:
+            await self._writable(backend, self._transfer_due())
+            if self._mailbox:
+                # The backend spoke, the client left, or time is up: the rest of this must not leave.
+                return self._mailbox.popleft()
+            answer = self._write_backend(backend, self._left)
+        return None if isinstance(answer, _Slow) else answer
 
     def _transfer_due(self) -> float:
         """Until when a block must be taken by the backend; behind the final dot no later than `commit_by` allows."""
-        due = self._clock() + self._service.settings.limits.transfer_time
+        due = trio.current_time() + self._service.settings.limits.transfer_time
         return min(due, self._relay.deadline) if self._relay.dot_read else due
 
-    def _last_words(self, backend: socket.socket) -> events.Event:
-        """The backend took no more: maybe it said why before it closed."""
-        event = self._read_backend(backend)
-        return event if isinstance(event, events.BackendBytes) else events.BackendClosed("closed")
-
-    async def _send_terminator(self, octets: bytes) -> events.Event | None:
-        """Hand the terminator over. From its first octet on nothing but the end-of-data timer ends the wait.
+    async def _finish_commit(self, backend: Link) -> events.Event | None:
+        """Hand the rest of the terminator over. From its first octet on nothing but the end-of-data timer ends the wait.
 
         A client that leaves meanwhile stays in the mailbox: it is no reason to send half a terminator. A backend that
         speaks before it has the whole of it has not answered it.
         """
-        backend = self._backend
-        if backend is None:
-            return events.BackendClosed("closed")
-        view = memoryview(octets)
-        while True:
-            try:
-                view = view[backend.send(view) :]
-            except BlockingIOError:
-                await self._writable(backend, self._relay.deadline)
-                if any(isinstance(one, events.BackendBytes | events.BackendClosed) for one in self._mailbox):
-                    return events.BackendClosed("spoke before the end")
-                continue
-            except OSError:
-                return self._last_words(backend)
-            if not view:
-                return None
+        answer: events.Event | _Slow | None = _SLOW
+        while answer is _SLOW:
+            await self._writable(backend, self._relay.deadline)
+            if any(isinstance(one, events.BackendBytes | events.BackendClosed) for one in self._mailbox):
+                return events.BackendClosed("spoke before the end")
+            answer = self._write_backend(backend, self._left)
+        return None if isinstance(answer, _Slow) else answer
 
     async def _send_kept(self) -> events.Event | None:
         backend, shelf = self._backend, self._shelf
         if backend is None or shelf is None:
             return events.BackendClosed("closed")
         async for octets in shelf.chunks():
-            event = await self._send_backend(octets)
-            if event is None and seen(backend, SPOKE):
-                event = self._read_backend(backend)
-            if event is not None:
-                return event
+            answer = self._write_backend(backend, octets)
+            if answer is _SLOW:
+                answer = await self._finish_forward(backend)
+            if answer is None and seen(backend.sock, SPOKE):
+                answer = self._read_backend(backend)
+            if answer is not None and not isinstance(answer, _Slow):
+                return answer
         return None
 
     def _look(self, *, client: bool) -> events.Looked:
@@ -428,42 +442,32 @@ class Session:
         backend = self._backend
         octets, closed = b"", False
         if backend is not None:
-            try:
-                octets = backend.recv(_COMMAND_READ)
-                closed = not octets
-            except BlockingIOError:
-                pass
-            except OSError:
-                closed = True
+            event = self._read_backend(backend)
+            if isinstance(event, events.BackendBytes):
+                octets = event.octets
+            closed = isinstance(event, events.BackendClosed)
         gone = False
         if client:
             interest = GONE if self._relay.dot_read else GONE | HALF_CLOSED
-            gone = bool(seen(self._client, interest | select.POLLOUT) & interest)
+            gone = bool(seen(self._client.sock, interest) & interest)
         return events.Looked(octets, closed, gone)
 
     # The backend's connection
 
-    async def _open_backend(self, effect: events.OpenBackend) -> events.Event | None:
-        pool = self._service.pool
-        got: Place | events.Event | Waiter | None = pool.take(effect.tried, self)
-        if isinstance(got, Waiter):
-            got = await self._in_line(got)
-        if not isinstance(got, Place):
+    def _open_backend(self, effect: events.OpenBackend) -> "events.Event | _Slow":
+        got = self._service.pool.take(effect.tried, self)
+        if isinstance(got, Place):
+            return self._dial(got)
+        if isinstance(got, events.BackendFailed):
             return got
-        self._place = got
-        server = got.server
-        if server.address is None:
-            self._mailbox.append(events.BackendClosed("name not resolved"))
-        else:
-            try:
-                self._backend = start_connect(*server.address)
-            except OSError as error:
-                self._mailbox.append(events.BackendClosed(error.strerror or str(error)))
-        self._backend_dialling = self._clock() + self._service.settings.limits.connect_time
-        return events.BackendOpened(Upstream(server.name, self._service.settings.hostname, extended=server.extended))
+        self._waiter = got
+        return _SLOW
 
-    async def _in_line(self, waiter: Waiter) -> "Place | events.Event | None":
+    async def _in_line(self) -> events.Event:
         """Wait for a place, as long as the relay does."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return events.BackendFailed("none")
         self._parked, self._due = waiter.arrived, self._relay.deadline
         try:
             await waiter.arrived.wait()
@@ -474,17 +478,30 @@ class Session:
         if self._mailbox:
             event = self._mailbox.popleft()
             return events.BackendFailed("full") if isinstance(event, events.Timeout) else event
-        return waiter.place
+        return events.BackendFailed("none") if waiter.place is None else self._dial(waiter.place)
+
+    def _dial(self, place: Place) -> events.Event:
+        """Begin to connect. Whether it worked shows in the first read: the server speaks first."""
+        self._place, server = place, place.server
+        if server.address is None:
+            self._mailbox.append(events.BackendClosed("name not resolved"))
+        else:
+            try:
+                self._backend = Link(start_connect(*server.address))
+            except OSError as error:
+                self._mailbox.append(events.BackendClosed(error.strerror or str(error)))
+        self._dialling_until = trio.current_time() + self._service.settings.limits.connect_time
+        return events.BackendOpened(Upstream(server.name, self._service.settings.hostname, extended=server.extended))
 
     def _close_backend(self, effect: events.CloseBackend) -> None:
         backend, place = self._backend, self._place
         if backend is not None:
             if effect.farewell:
                 with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
-                    backend.send(effect.farewell)
-            close(backend)
+                    backend.write(effect.farewell)
+            backend.close()
             self._backend = None
-        self._backend_dialling = 0.0
+        self._dialling_until = 0.0
         if place is not None and effect.reason:
             self._service.pool.failed(place.server, effect.reason, effect.reply)
         self._give_place_back()
@@ -512,12 +529,12 @@ class Session:
         relay = self._relay
         if not relay.over:
             try:
-                for effect in relay.handle(events.Crashed(), self._clock()):
+                for effect in relay.handle(events.Crashed(), trio.current_time()):
                     match effect:
                         case events.Record():
                             self._service.journal.record(effect.event, effect.fields)
                         case events.Answer():
-                            self._client.send(effect.octets)
+                            self._client.write(effect.octets)
                         case _:
                             pass
             except OSError:
@@ -525,7 +542,7 @@ class Session:
             except Exception as error:  # noqa: BLE001 - the relay itself is broken: what is left is to say so
                 self._crashed(error)
         if self._backend is not None:
-            close(self._backend)
+            self._backend.close()
             self._backend = None
         self._give_place_back()
         if self._shelf is not None:
@@ -533,7 +550,7 @@ class Session:
 
     async def _linger(self) -> None:
         """Let the client read our last reply: closing with its octets unread would reset the connection and eat it."""
-        client = self._client
+        client = self._client.sock
         try:
             client.shutdown(socket.SHUT_WR)
         except OSError:
@@ -549,11 +566,3 @@ class Session:
                 if not octets:
                     return
                 left -= len(octets)
-
-
-class _Slow:
-    """Says that an effect may block."""
-
-
-_SLOW = _Slow()
-_TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)

@@ -8,8 +8,10 @@ from typing import Any, TypeAlias
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.replies import Reason
 from smtproxy.session.verdicts import Stage
+from smtproxy.wire.members import plain_members
 
 
+@plain_members
 class Action(Enum):
     """What follows from a finding, from the mildest to the hardest."""
 
@@ -21,6 +23,7 @@ class Action(Enum):
     DROP = "drop"
 
 
+@plain_members
 class OnError(Enum):
     """What follows when a judgement could not be made."""
 

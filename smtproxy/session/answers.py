@@ -7,9 +7,11 @@ from enum import Enum
 from typing import Protocol
 
 from smtproxy.wire.errors import Fault
+from smtproxy.wire.members import plain_members
 from smtproxy.wire.replies import Reply
 
 
+@plain_members
 class Own(Enum):
     """An occasion on which the proxy itself answers."""
 

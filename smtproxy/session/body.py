@@ -56,12 +56,12 @@ def _trace(c: Conversation, transaction: Transaction) -> bytes:
 
 def started(c: Conversation, reception: Reception) -> bool:
     """The backend answered DATA, asked by the client's DATA (`stream`) or because memory is full (`auto`)."""
-    failure, slot = c.courier.failure, c.slot
+    failure, slot = c.backend.failure, c.slot
     c.slot = None
     c.phase = Phase.BODY
     if failure is None:
         if slot is not None:
-            reply = c.courier.backend_reply
+            reply = c.backend.backend_reply
             c.settle(slot, c.phrases.say(Own.START_BODY) if reply is None else reply, "backend")
         delivery.send_kept(c, reception)
     elif slot is None:
@@ -76,8 +76,8 @@ def started(c: Conversation, reception: Reception) -> bool:
 def step(c: Conversation, reception: Reception) -> bool:
     """Take in what the client sent of the body; at its end, ask for the verdict."""
     intake = reception.intake
-    if c.courier.failure is not None and reception.refusal is None:
-        give_up(c, reception, c.courier.failure)
+    if c.backend.failure is not None and reception.refusal is None:
+        give_up(c, reception, c.backend.failure)
     if intake.ended:
         _ended(c, reception)
         return True

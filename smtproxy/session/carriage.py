@@ -17,11 +17,13 @@ from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted
+from smtproxy.wire.members import plain_members
 from smtproxy.wire.replies import Reply
 
 _QUIT = b"QUIT\r\n"
 
 
+@plain_members
 class Stand(Enum):
     """Where the backend's half stands."""
 
@@ -41,6 +43,7 @@ class Stand(Enum):
     """The terminator was handed over. The contract's item 9 rules from here."""
 
 
+@plain_members
 class Job(Enum):
     """What the relay asked for."""
 
@@ -56,6 +59,7 @@ class Job(Enum):
     """End the message."""
 
 
+@plain_members
 class Fate(Enum):
     """What became of a committed message."""
 
@@ -132,6 +136,26 @@ class Carriage:
         self.commit_fields: dict[str, object] = {}
         self.terminator = b""
         self.transaction = ""
+
+    @property
+    def looking(self) -> bool:
+        """Whether the look before a write is awaited."""
+        return self.stand is Stand.LOOKING
+
+    @property
+    def idle(self) -> bool:
+        """Whether a connection is held that has nothing to do and may be given back."""
+        return self.stand is Stand.READY
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the backend takes the body."""
+        return self.stand is Stand.STREAMING
+
+    @property
+    def committed(self) -> bool:
+        """Whether the terminator left and the fate is open."""
+        return self.stand is Stand.COMMITTED
 
     def open(self) -> None:
         """Ask for a connection to a server that was not tried yet."""

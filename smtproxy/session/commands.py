@@ -42,7 +42,7 @@ def step(c: Conversation) -> bool:
 
 def _group_done(c: Conversation) -> None:
     """Settle what the courier left open: it failed, or the backend itself answered MAIL (`open` is not "recipient")."""
-    failure = c.courier.failure
+    failure = c.backend.failure
     if failure is not None and len(c.answers):
         for slot in c.answers.pending():
             c.settle(slot, failure.reply, failure.by)
@@ -89,7 +89,11 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
         c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))
         return
     if c.phase not in rule.phases:
-        c.error(slot, c.phrases.say(rule.misplaced[c.phase]))
+        reply = c.phrases.say(rule.misplaced[c.phase])
+        if rule.act is Act.DATA and len(c.lines):
+            refuse_data(c, slot, reply, "protocol")
+        else:
+            c.error(slot, reply)
         return
     if rule.junk:
         dialogue.junk += 1

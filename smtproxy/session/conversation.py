@@ -5,9 +5,11 @@
 in `flush`, a transaction ends in `end_transaction`, a session in `finish`.
 """
 
+from collections.abc import Callable
+
 from smtproxy.session.account import Account
 from smtproxy.session.answers import Own, Phrases
-from smtproxy.session.carriage import Fate
+from smtproxy.session.carriage import Carriage, Fate
 from smtproxy.session.courier import Courier
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, Wait
@@ -35,6 +37,7 @@ class Conversation:
         phrases: Phrases,
         offered: Capabilities | None,
         memory: Memory,
+        judge: Callable[[Stage], Verdict | None],
         epoch: float,
     ) -> None:
         """See `Relay`."""
@@ -43,10 +46,13 @@ class Conversation:
         self.phrases = phrases
         self.offered = offered
         self.memory = memory
+        self.judge = judge
         self.epoch = epoch
         self.out: list[Effect] = []
         """Effects of the event at hand, shared with the courier."""
-        self.courier = Courier(self.out, dialogue, settings, phrases)
+        self.backend = Carriage(self.out, dialogue, settings, phrases)
+        """The backend's half: read here, changed by the courier only."""
+        self.courier = Courier(self.backend)
         self.account = Account()
         self.answers = Answers()
         self.lines = LineBuffer(settings.limits.command_line, settings.limits.endless_line)
@@ -56,6 +62,9 @@ class Conversation:
         self.held: Command | None = None
         """A barrier that was read and waits for the group before it."""
         self.judging: Stage | None = None
+        """The stage whose verdict is awaited."""
+        self.verdict: Verdict | None = None
+        """A verdict that was there on the spot and is put into effect next."""
         self.slot: Slot | None = None
         """The command that is being judged, or that DATA or the final dot opened."""
         self.error_reply: Reply | None = None
@@ -89,21 +98,33 @@ class Conversation:
             return Wait.VERDICT
         if self.storing:
             return Wait.STORAGE
-        courier = self.courier
-        if self.looking or courier.looking:
+        backend = self.backend
+        if self.looking or backend.looking:
             return Wait.LOOK
-        if courier.busy:
-            return Wait.BACKEND
-        return Wait.CLIENT
+        return Wait.CLIENT if backend.job is None else Wait.BACKEND
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether nothing but the client can move the session: `waits_for is Wait.CLIENT`, on the hot path."""
+        return (
+            self.backend.job is None
+            and self.judging is None
+            and not self.looking
+            and not self.storing
+            and self.delayed is None
+            and self.phase is not Phase.OVER
+        )
 
     def wait_for_client(self) -> None:
         """A command was finished: the client has its time for the next one. Single octets do not renew it."""
         self.client_due = self.dialogue.now + self.settings.limits.command_time
 
     def ask(self, stage: Stage) -> None:
-        """Ask for a verdict about the dialogue as it stands."""
-        self.judging = stage
-        self.out.append(Judge(stage))
+        """Ask for a verdict about the dialogue as it stands: on the spot if its facts are there, else by an effect."""
+        self.verdict = self.judge(stage)
+        if self.verdict is None:
+            self.judging = stage
+            self.out.append(Judge(stage))
 
     # Answers
 
@@ -127,9 +148,9 @@ class Conversation:
         self.slot, self.error_reply = slot, reply
         self.ask(Stage.PROTOCOL)
 
-    def flush(self, *, everything: bool = False) -> None:
+    def flush(self) -> None:
         """Let answers leave, in one write: those of a group together, when the last of them is there."""
-        if not everything and self.answers.pending() and self.waits_for not in (Wait.CLIENT, Wait.DELAY):
+        if self.backend.job is not None and self.phase is not Phase.OVER:
             return
         octets = []
         for slot in self.answers.ready():
@@ -137,7 +158,7 @@ class Conversation:
             if reply is not None:
                 octets.append(reply.encode())
                 self.account.answered(reply, slot.by)
-                if reply.kind > 3:
+                if reply.code >= 400:
                     self.dialogue.count("refused")
         if octets and not self.gone:
             data = b"".join(octets)
@@ -161,11 +182,11 @@ class Conversation:
 
     def end_transaction(self, ending: Ending) -> None:
         """Write the one `message` line of a transaction, before its reply leaves: so no reply is without a line."""
-        transaction, courier = self.transaction, self.courier
+        transaction, backend = self.transaction, self.backend
         self.transaction = None
         if transaction is None:
             return
-        passage = Passage(courier.backend_reply, courier.server, courier.replays)
+        passage = Passage(backend.backend_reply, backend.server, backend.replays)
         fields = transaction.fields(self.dialogue, self.settings, ending, passage)
         self.out.append(Record(LogEvent.MESSAGE, fields))
         self.drop_body()
@@ -189,8 +210,8 @@ class Conversation:
         self.courier.close()
         self.phase = Phase.OVER
         self.lingers = by != "client"
-        self.flush(everything=True)
-        fields = self.account.fields(self.dialogue, self.settings.listener, self.courier.connections, ended, by)
+        self.flush()
+        fields = self.account.fields(self.dialogue, self.settings.listener, self.backend.connections, ended, by)
         self.out.append(Record(LogEvent.SESSION, fields))
         self.out.append(Finish())
 
@@ -207,9 +228,9 @@ class Conversation:
 
     def crashed(self) -> None:
         """Something is wrong with us, not with the peers: end honestly."""
-        self.judging = self.delayed = None
+        self.judging = self.delayed = self.verdict = None
         self.looking = self.storing = False
-        if self.courier.committed:
+        if self.backend.committed:
             reply = self.phrases.say(Own.UNKNOWN_OUTCOME)
             self.end_transaction(Ending(Fate.UNKNOWN.value, "protocol", reply, heard=not self.gone))
             for slot in self.answers.pending():

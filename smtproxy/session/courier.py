@@ -13,20 +13,17 @@ Sans-IO: effects are appended to the list it shares with the relay, in order.
 """
 
 from smtproxy.session import commit, forwarding, opening
-from smtproxy.session.answers import Own, Phrases
-from smtproxy.session.carriage import Carriage, Fate, Heard, Job, Stand
-from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.answers import Own
+from smtproxy.session.carriage import Carriage, Heard, Job, Stand
 from smtproxy.session.events import (
     BackendBytes,
     BackendClosed,
     BackendFailed,
     BackendOpened,
-    Effect,
     Forward,
     ForwardKept,
     Looked,
 )
-from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.verdicts import Accepted
 from smtproxy.wire.commands import compose_rcpt
@@ -38,81 +35,9 @@ class Courier:
 
     __slots__ = ("_k",)
 
-    def __init__(self, out: list[Effect], dialogue: Dialogue, settings: RelaySettings, phrases: Phrases) -> None:
-        """Start without a connection. `out` is where effects go."""
-        self._k = Carriage(out, dialogue, settings, phrases)
-
-    # What the relay sees
-
-    @property
-    def deadline(self) -> float:
-        """When the present wait ends, on the clock of the events."""
-        return self._k.deadline
-
-    @property
-    def idle_since(self) -> float:
-        """Since when the connection has had nothing to do."""
-        return self._k.idle_since
-
-    @property
-    def connections(self) -> int:
-        """Connections opened for this session."""
-        return self._k.connections
-
-    @property
-    def replays(self) -> int:
-        """How often the envelope was given to another connection."""
-        return self._k.replays
-
-    @property
-    def server(self) -> str:
-        """The server used last."""
-        return self._k.server
-
-    @property
-    def failure(self) -> Heard | None:
-        """Why the last job failed; None while it has not."""
-        return self._k.failure
-
-    @property
-    def final(self) -> Heard | None:
-        """What the client may hear of a committed message."""
-        return self._k.final
-
-    @property
-    def fate(self) -> Fate | None:
-        """What became of the committed message."""
-        return self._k.fate
-
-    @property
-    def backend_reply(self) -> Reply | None:
-        """The backend's own reply to the final dot, or the one that ended the transaction."""
-        return self._k.backend_reply
-
-    @property
-    def busy(self) -> bool:
-        """Whether a job is going on."""
-        return self._k.job is not None
-
-    @property
-    def looking(self) -> bool:
-        """Whether the look before a write is awaited."""
-        return self._k.stand is Stand.LOOKING
-
-    @property
-    def idle(self) -> bool:
-        """Whether a connection is held that has nothing to do and may be given back."""
-        return self._k.stand is Stand.READY
-
-    @property
-    def streaming(self) -> bool:
-        """Whether the backend takes the body."""
-        return self._k.stand is Stand.STREAMING
-
-    @property
-    def committed(self) -> bool:
-        """Whether the terminator left and the fate is open."""
-        return self._k.stand is Stand.COMMITTED
+    def __init__(self, carriage: Carriage) -> None:
+        """Act on the state of the backend's half, which the relay reads."""
+        self._k = carriage
 
     # What the relay asks
 
@@ -145,11 +70,17 @@ class Courier:
         """Get a 354 for the accepted recipients, wherever they have to be replayed."""
         self._start(Job.DATA)
 
-    def send_body(self, octets: bytes, *, kept: bool = False) -> None:
-        """Send octets of the body, before them what was kept on disk if asked. Only while `streaming`."""
+    def send_body(self, octets: bytes) -> None:
+        """Send octets of the body. Only while `streaming`."""
+        k = self._k
+        k.body = octets
+        self._start(Job.BODY)
+
+    def send_collected(self, octets: bytes, *, kept: bool) -> None:
+        """Send what was collected before the 354 that was just read, what lies on disk first: no look in between."""
         k = self._k
         k.body, k.kept = octets, kept
-        self._start(Job.BODY)
+        self._send_body()
 
     def finish(self, accepted: Accepted, terminator: bytes, fields: dict[str, object]) -> None:
         """Commit the message, if the look before it shows nothing. Only while `streaming`."""

@@ -19,9 +19,9 @@ def judged(c: Conversation, verdict: Verdict) -> None:
     elif reception is None or reception.intake.spoilt:
         c.courier.abandon()
         _fail(c, Heard(c.phrases.say(Own.BODY_SPOILT), "protocol"))
-    elif reception.begun and not c.courier.streaming:
+    elif reception.begun and not c.backend.streaming:
         # The connection that has the body is gone while the verdict was awaited: no other one may get an empty message.
-        _fail(c, c.courier.failure or Heard(c.phrases.say(Own.BACKEND_LOST), "protocol"))
+        _fail(c, c.backend.failure or Heard(c.phrases.say(Own.BACKEND_LOST), "protocol"))
     else:
         c.accepted = verdict
         c.phase = Phase.SENDING
@@ -31,29 +31,28 @@ def judged(c: Conversation, verdict: Verdict) -> None:
 
 def send_kept(c: Conversation, reception: Reception) -> None:
     """Send what was collected to the backend, which takes it: what lies on disk first."""
-    on_disk, reception.on_disk = reception.on_disk, False
     reception.begun = True
-    c.courier.send_body(reception.empty(), kept=on_disk)
+    c.courier.send_collected(reception.empty(), kept=reception.on_disk)
 
 
 def step(c: Conversation, reception: Reception) -> bool:
     """The message was accepted by the policy: send what is still here, commit, and learn its fate."""
-    courier, transaction, accepted = c.courier, c.transaction, c.accepted
-    if courier.fate is not None and courier.final is not None:
-        if courier.fate is Fate.DELIVERED:
+    backend, transaction, accepted = c.backend, c.transaction, c.accepted
+    if backend.fate is not None and backend.final is not None:
+        if backend.fate is Fate.DELIVERED:
             c.dialogue.count("delivered")
             c.dialogue.junk = 0
-        conclude(c, courier.fate.value, courier.final)
-    elif courier.failure is not None:
-        _fail(c, courier.failure)
-    elif not courier.streaming or transaction is None or accepted is None:
+        conclude(c, backend.fate.value, backend.final)
+    elif backend.failure is not None:
+        _fail(c, backend.failure)
+    elif not backend.streaming or transaction is None or accepted is None:
         c.crashed()
     elif not reception.begun:
         send_kept(c, reception)
     elif c.dialogue.now >= c.commit_due:
-        courier.too_late(Own.TOO_LATE)
+        c.courier.too_late(Own.TOO_LATE)
     else:
-        courier.finish(accepted, reception.intake.terminator, _commit_fields(c, transaction))
+        c.courier.finish(accepted, reception.intake.terminator, _commit_fields(c, transaction))
     return True
 
 
@@ -62,7 +61,7 @@ def _commit_fields(c: Conversation, transaction: Transaction) -> dict[str, objec
     return {
         "session": c.dialogue.session,
         "transaction": transaction.name,
-        "server": c.courier.server,
+        "server": c.backend.server,
         "sender": str(transaction.envelope.sender),
         "recipients": transaction.envelope.accepted,
         "size": 0 if message is None else message.size,

@@ -12,8 +12,10 @@ from typing import TypeAlias
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Stage, Verdict
+from smtproxy.wire.members import plain_members
 
 
+@plain_members
 class Wait(Enum):
     """The one thing a relay waits for."""
 

@@ -14,10 +14,8 @@ from smtproxy.wire.replies import Reply
 
 def judged(c: Conversation, verdict: Verdict) -> None:
     """Take a verdict: note its findings, and put it into effect now or after its delay."""
-    stage, c.judging = c.judging, None
-    if stage is None or verdict.stage is not stage:
-        c.crashed()
-        return
+    stage = verdict.stage
+    c.verdict = None
     if verdict.notes:
         limit = c.settings.limits.logged_findings
         if c.transaction is not None and stage is not Stage.PROTOCOL:
@@ -31,6 +29,15 @@ def judged(c: Conversation, verdict: Verdict) -> None:
         c.courier.release()
     else:
         apply(c, verdict)
+
+
+def arrived(c: Conversation, verdict: Verdict) -> None:
+    """Take a verdict that was awaited; any other one is a fault of ours."""
+    stage, c.judging = c.judging, None
+    if verdict.stage is stage:
+        judged(c, verdict)
+    else:
+        c.crashed()
 
 
 def apply(c: Conversation, verdict: Verdict) -> None:

@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
+from smtproxy.wire.members import plain_members
 
+
+@plain_members
 class Event(StrEnum):
     """The name of a log line: its field `event`."""
+
+    __hash__ = str.__hash__  # Enum hashes the name, in Python
 
     SESSION = "session"
     COMMIT = "commit"

@@ -17,6 +17,8 @@ Every event may come at any time; one that means nothing now changes nothing. Sa
 logger (`Record` leaves as an effect), no randomness (ids are given).
 """
 
+from collections.abc import Callable
+
 from smtproxy.session import body, commands, delivery, judgement
 from smtproxy.session.answers import Own, Phrases
 from smtproxy.session.carriage import Heard
@@ -44,16 +46,21 @@ from smtproxy.session.events import (
 from smtproxy.session.memory import Memory
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import OpenMode, RelaySettings
-from smtproxy.session.verdicts import Stage
+from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 
 _DOT_READ = frozenset({Phase.VERDICT, Phase.SENDING, Phase.REPLY})
 
 
+def _later(_stage: Stage) -> Verdict | None:
+    """Every verdict comes as an event."""
+    return None
+
+
 class Relay:
     """One session with a client."""
 
-    __slots__ = ("_c", "_since", "dialogue")
+    __slots__ = ("_c", "_since", "dialogue", "waits_for")
 
     def __init__(
         self,
@@ -63,44 +70,43 @@ class Relay:
         offered: Capabilities | None,
         memory: Memory,
         *,
+        judge: Callable[[Stage], Verdict | None] = _later,
         epoch: float = 0.0,
     ) -> None:
         """Prepare a session.
 
-        `offered` are the EHLO keywords that may be promised (None: no backend server was ever reached), `memory` bounds
-        the bodies of all sessions, `epoch` is the time of day (seconds since 1970) at zero on the clock of the events.
+        `offered` are the EHLO keywords that may be promised (None: no backend server was ever reached). `memory` bounds
+        the bodies of all sessions. `judge` gives verdicts whose facts are there; where it returns None, `Judge` leaves as
+        an effect. `epoch` is the time of day (seconds since 1970) at zero on the clock of the events.
         """
         self.dialogue = dialogue
-        self._c = Conversation(dialogue, settings, phrases, offered, memory, epoch)
+        self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, epoch)
         self._since = 0.0
+        self.waits_for = Wait.CLIENT
+        """The one thing this session waits for."""
 
     # What the driver sees
-
-    @property
-    def waits_for(self) -> Wait:
-        """The one thing this session waits for."""
-        return self._c.waits_for
 
     @property
     def deadline(self) -> float:
         """When `Timeout` is due, on the clock of the events."""
         c = self._c
-        wait = c.waits_for
-        if c.courier.committed:
-            return c.courier.deadline
+        wait = self.waits_for
+        if c.backend.committed:
+            return c.backend.deadline
         if wait is Wait.DELAY:
             return c.delay_until
         if wait is Wait.BACKEND:
-            return min(c.courier.deadline, c.commit_due) if c.phase is Phase.SENDING else c.courier.deadline
+            return min(c.backend.deadline, c.commit_due) if c.phase is Phase.SENDING else c.backend.deadline
         if wait is not Wait.CLIENT:
             return c.commit_due if c.phase in _DOT_READ else c.session_due
         due = min(self._client_deadline, c.session_due)
-        return min(due, c.courier.idle_since + c.settings.lease) if c.courier.idle else due
+        return min(due, c.backend.idle_since + c.settings.lease) if c.backend.idle else due
 
     @property
     def committed(self) -> bool:
         """Whether a terminator left whose fate is open: nothing but the end-of-data timer may end this session."""
-        return self._c.courier.committed
+        return self._c.backend.committed
 
     @property
     def over(self) -> bool:
@@ -125,13 +131,13 @@ class Relay:
     @property
     def recallable_since(self) -> float | None:
         """Since when a backend connection is held without use; None: none is."""
-        courier = self._c.courier
-        return courier.idle_since if courier.idle else None
+        backend = self._c.backend
+        return backend.idle_since if backend.idle else None
 
     @property
     def streaming(self) -> bool:
         """Whether a client's body is being passed on as it comes."""
-        return self._c.phase is Phase.BODY and self._c.courier.streaming
+        return self._c.phase is Phase.BODY and self._c.backend.streaming
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take an event at a time (seconds on a clock that only goes forward); return what is to be done, in order."""
@@ -143,8 +149,9 @@ class Relay:
         self._spend(now)
         self._take(event)
         self._advance()
-        if len(c.answers) and not self.over:
+        if c.answers.slots and not self.over:
             c.flush()
+        self.waits_for = c.waits_for
         effects = c.out.copy()
         c.out.clear()
         return effects
@@ -157,7 +164,7 @@ class Relay:
         passed = now - self._since
         c.dialogue.now = self._since = now
         if passed > 0:
-            wait = c.waits_for
+            wait = self.waits_for
             c.account.wait(wait, passed)
             if c.reception is not None and wait is not Wait.CLIENT:
                 # The client's rate is not to suffer from a slow backend or disk.
@@ -174,7 +181,7 @@ class Relay:
             case Looked():
                 self._looked(event)
             case Judged():
-                judgement.judged(c, event.verdict)
+                judgement.arrived(c, event.verdict)
             case BackendOpened():
                 c.courier.opened(event)
             case BackendFailed():
@@ -200,7 +207,10 @@ class Relay:
         """Go on until something is awaited."""
         c = self._c
         going = True
-        while going and c.waits_for is Wait.CLIENT:
+        while going and c.awaits_client:
+            if c.verdict is not None:
+                judgement.judged(c, c.verdict)
+                continue
             reception = c.reception
             match c.phase:
                 case Phase.CONNECT:
@@ -234,9 +244,9 @@ class Relay:
         slot = c.slot
         if slot is None:
             c.crashed()
-        elif c.courier.failure is not None:
+        elif c.backend.failure is not None:
             c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
-        elif c.settings.open is OpenMode.CONNECT and not c.courier.connections:
+        elif c.settings.open is OpenMode.CONNECT and not c.backend.connections:
             c.courier.open()
         else:
             c.slot = None
@@ -261,13 +271,13 @@ class Relay:
         if c.gone:
             return
         c.gone = how
-        if not c.courier.committed and c.phase is not Phase.REPLY:
+        if not c.backend.committed and c.phase is not Phase.REPLY:
             c.finish(how, "client")
 
     def _backend_lost(self, event: BackendClosed) -> None:
         """The backend's connection ended, or took no octets for so long that `commit_by` passed."""
         c = self._c
-        if c.phase is Phase.SENDING and c.dialogue.now >= c.commit_due and not c.courier.committed:
+        if c.phase is Phase.SENDING and c.dialogue.now >= c.commit_due and not c.backend.committed:
             c.courier.too_late(Own.TOO_LATE)
         else:
             c.courier.lost(event)
@@ -275,7 +285,7 @@ class Relay:
     def _recalled(self) -> None:
         """Others wait for a place that this session does not use, or uses too slowly."""
         c = self._c
-        if c.courier.idle:
+        if c.backend.idle:
             c.courier.release()
         elif self.streaming and c.reception is not None and c.waits_for is Wait.CLIENT:
             limits, taken = c.settings.limits, c.dialogue.now - c.reception.started
@@ -285,7 +295,7 @@ class Relay:
     def _shut_down(self, event: Shutdown) -> None:
         c = self._c
         c.draining = True
-        if event.now and not c.courier.committed and c.phase is not Phase.REPLY:
+        if event.now and not c.backend.committed and c.phase is not Phase.REPLY:
             c.say_goodbye(Own.SHUTDOWN, "shutdown")
 
     def _timed_out(self) -> None:
@@ -297,7 +307,7 @@ class Relay:
                 if verdict is not None:
                     judgement.apply(c, verdict)
             case Wait.BACKEND:
-                late = c.phase is Phase.SENDING and now >= c.commit_due and not c.courier.committed
+                late = c.phase is Phase.SENDING and now >= c.commit_due and not c.backend.committed
                 c.courier.too_late(Own.TOO_LATE if late else None)
             case Wait.CLIENT:
                 self._client_is_late(now)
@@ -310,7 +320,7 @@ class Relay:
             c.say_goodbye(Own.SESSION_TIMEOUT, "timeout")
         elif now >= self._client_deadline:
             c.say_goodbye(Own.BODY_TIMEOUT if self.in_body else Own.COMMAND_TIMEOUT, "timeout")
-        elif now >= c.courier.idle_since + c.settings.lease:
+        elif now >= c.backend.idle_since + c.settings.lease:
             c.courier.release()
 
     @property

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.answers import Own
+from smtproxy.wire.members import plain_members
 
 
+@plain_members
 class Phase(Enum):
     """Where the dialogue with the client stands."""
 
@@ -34,6 +36,7 @@ class Phase(Enum):
     OVER = "over"
 
 
+@plain_members
 class Act(Enum):
     """What a command does."""
 

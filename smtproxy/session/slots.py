@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.envelope import Recipient
+from smtproxy.wire.members import plain_members
 from smtproxy.wire.replies import Reply
 
 
@@ -26,6 +27,7 @@ class Slot:
     """Origin of the answer: backend, protocol, or the name of a check."""
 
 
+@plain_members
 class Purpose(Enum):
     """What a command to the backend was for."""
 
@@ -78,34 +80,37 @@ class Pairing:
 class Answers:
     """The queue of slots towards the client: whatever is finished first, answers leave in the order of the commands."""
 
-    __slots__ = ("_slots",)
+    __slots__ = ("slots",)
 
     def __init__(self) -> None:
         """Start empty."""
-        self._slots: deque[Slot] = deque()
+        self.slots: list[Slot] = []
+        """Commands not yet answered, the oldest first."""
 
     def open(self, verb: str, recipient: Recipient | None = None) -> Slot:
         """Add a slot for a command just read."""
         slot = Slot(verb, recipient)
-        self._slots.append(slot)
+        self.slots.append(slot)
         return slot
 
     def ready(self) -> list[Slot]:
         """Take all leading slots that have their answer."""
-        done: list[Slot] = []
-        slots = self._slots
-        while slots and slots[0].answer is not None:
-            done.append(slots.popleft())
-        return done
+        slots = self.slots
+        for place, slot in enumerate(slots):
+            if slot.answer is None:
+                done, self.slots = slots[:place], slots[place:]
+                return done
+        self.slots = []
+        return slots
 
     def __len__(self) -> int:
         """Return the number of commands not yet answered."""
-        return len(self._slots)
+        return len(self.slots)
 
     def answered(self) -> list[Slot]:
         """Return the slots whose answer has not left yet."""
-        return [slot for slot in self._slots if slot.answer is not None]
+        return [slot for slot in self.slots if slot.answer is not None]
 
     def pending(self) -> list[Slot]:
         """Return the slots that wait for their answer."""
-        return [slot for slot in self._slots if slot.answer is None]
+        return [slot for slot in self.slots if slot.answer is None]

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
+from smtproxy.wire.members import plain_members
 from smtproxy.wire.replies import Reply
 
 
+@plain_members
 class Stage(Enum):
     """When a check may speak."""
 

@@ -19,6 +19,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # all but TAB, which many t
 _COMMAND = re.compile(rb"[ \t]*([A-Za-z][A-Za-z0-9-]{0,31})(?:[ \t]+(.*))?\Z", re.DOTALL)
 _FROM = re.compile(rb"FROM[ \t]*:[ \t]*", re.IGNORECASE)
 _TO = re.compile(rb"TO[ \t]*:[ \t]*", re.IGNORECASE)
+_ROUTE = (b"<@", b"@")  # no path without a source route begins so
 # RFC 5321 4.1.2 esmtp-param. Values: visible ASCII, UTF-8 by RFC 6531 3.3; "=" is taken, clients forget to encode it.
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-~\x80-\xff]+))?\Z")
 
@@ -76,7 +77,7 @@ def parse_mail(argument: bytes) -> PathCommand:
     path, rest = parse_path(text)
     if not path.domain and path.local:
         raise PeerError(Fault.BAD_PATH, "postmaster without a domain as sender")  # only RCPT may say so
-    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(b"<@"))
+    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(_ROUTE))
 
 
 def parse_rcpt(argument: bytes) -> PathCommand:
@@ -91,7 +92,7 @@ def parse_rcpt(argument: bytes) -> PathCommand:
     path, rest = parse_path(text)
     if path.is_null:
         raise PeerError(Fault.NULL_RECIPIENT)
-    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(b"<@"))
+    return PathCommand(path, _parse_parameters(rest) if rest else (), text.startswith(_ROUTE))
 
 
 def _parse_parameters(text: bytes) -> Parameters:

@@ -7,7 +7,10 @@ log as it is.
 
 from enum import Enum
 
+from smtproxy.wire.members import plain_members
 
+
+@plain_members
 class Fault(Enum):
     """The rule that a peer broke; the value is its name in the log."""
 

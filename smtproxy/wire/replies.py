@@ -36,6 +36,8 @@ class Reply:
     def encode(self) -> bytes:
         """Write it with CRLF endings. A CR, LF or NUL inside a line becomes a blank: one reply stays one reply."""
         *first, last = self.lines
+        if not first and _BREAKS.search(last) is None:
+            return b"%d %b\r\n" % (self.code, last)
         code = b"%d" % self.code
         octets = b"".join([code + b"-" + _one_line(line) + b"\r\n" for line in first])
         return octets + code + b" " + _one_line(last) + b"\r\n"
@@ -101,6 +103,8 @@ class ReplyReader:
 
     def _next(self) -> Reply | None:
         buffer = self._buffer
+        if not buffer:
+            return None
         while (end := buffer.find(b"\n", self._scanned)) >= 0:
             line = bytes(memoryview(buffer)[:end]).removesuffix(b"\r")
             del buffer[: end + 1]  # cheap: bytearray moves its start, it does not copy the rest

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from smtproxy import __version__
+from smtproxy.app import server
 from smtproxy.app.cli import main
+from smtproxy.app.config import Config
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "tests/app/configurations/good_minimal.toml"
@@ -89,6 +91,26 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "run" in said
     assert "check" in said
+
+
+def test_run_serves_what_is_configured_and_passes_its_status_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[Config] = []
+
+    def serve(config: Config) -> int:
+        served.append(config)
+        return 7
+
+    monkeypatch.setattr(server, "run", serve)
+    assert main(["run", "-c", str(GOOD)]) == 7
+    assert [config.path for config in served] == [GOOD]
+
+
+def test_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_config: Config) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "run", interrupted)
+    assert main(["run", "-c", str(GOOD)]) == 130
 
 
 def test_as_a_program() -> None:

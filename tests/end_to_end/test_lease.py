@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.programs.smtp_sink import SmtpSink
-from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
+from tests.end_to_end.programs.smtproxy import Plan, Settings, Smtproxy
 
 pytestmark = pytest.mark.end_to_end
 
-LEASE = "500ms"
 PATIENCE = 2.0
+"""Seconds an honest mail may take."""
 
 
 def _reply(connection: socket.socket) -> bytes:
@@ -53,12 +53,13 @@ def _start_bodies(connections: list[socket.socket]) -> None:
         assert _reply(connection).startswith(b"354")
 
 
-@pytest.mark.parametrize("body", ["auto", "hold"])
-def test_an_honest_mail_passes_a_hundred_slow_clients(directory: Path, body: str) -> None:
+@pytest.mark.parametrize("backend_settings", [{"lease": "500ms"}, {}], ids=["short lease", "default lease"])
+def test_an_honest_mail_passes_a_hundred_slow_clients(directory: Path, backend_settings: Settings) -> None:
+    place = directory / f"lease-{len(backend_settings)}"
     with ExitStack() as stack:
-        backend = stack.enter_context(SmtpSink(directory / f"sink-{body}", keep=True))
-        plan = Plan([f"127.0.0.1:{backend.port}"], listener={"body": body}, backend={"lease": LEASE})
-        proxy = stack.enter_context(Smtproxy(directory / f"proxy-{body}", plan))
+        backend = stack.enter_context(SmtpSink(place, keep=True))
+        plan = Plan([f"127.0.0.1:{backend.port}"], backend=backend_settings)
+        proxy = stack.enter_context(Smtproxy(place, plan))
         stopped = [_up_to_rcpt(stack, proxy.port, f"stopped{number}@example.org") for number in range(50)]
         # Half of the slow ones are slow in a command line, half in the body.
         slow = [_up_to_rcpt(stack, proxy.port, f"slow{number}@example.org") for number in range(50)]

@@ -205,7 +205,9 @@ class Laboratory:
                 self.finished = True
         return None
 
-    def _write(self, effect: events.Answer | events.Forward | events.ForwardKept | events.Commit) -> events.Event | None:
+    def _write(
+        self, effect: events.Answer | events.Forward | events.ForwardKept | events.Commit
+    ) -> events.Event | None:
         """Hand octets over: all of them, or the first half if the write is interrupted."""
         interruption = self.on_write(effect)
         octets = bytes(self.kept) if isinstance(effect, events.ForwardKept) else effect.octets
@@ -274,8 +276,9 @@ class Laboratory:
 
 def promised(profile: Profile, settings: RelaySettings) -> Capabilities:
     """Return what may be offered to clients of this one backend."""
-    keywords = tuple(line.partition(" ")[::2] for line in profile.ehlo or ())
-    return intersect([Capabilities(tuple((word.upper(), value) for word, value in keywords))], settings.max_message_size)
+    keywords = (line.partition(" ")[::2] for line in profile.ehlo or ())
+    offered = Capabilities(tuple((word.upper(), value) for word, value in keywords))
+    return intersect([offered], settings.max_message_size)
 
 
 def _nothing() -> None:

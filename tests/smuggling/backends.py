@@ -21,13 +21,12 @@ _LAX = {
 KINDS: dict[str, tuple[bytes, ...]] = {
     "strict": (STRICT,),
     **{name: (STRICT, sequence) for name, sequence in _LAX.items()},
-    "all but CRLF.CR": (STRICT, *(sequence for name, sequence in _LAX.items() if name != "CRLF.CR")),
     "all": (STRICT, *_LAX.values()),
 }
 """Name -> what ends a message there."""
 
-_LEFT_OVER = {"CRLF.CR": b"\n", "all": b"\n"}
-"""A server that ends at CRLF.CR has the LF of every honest end left over, as an empty command line."""
+_LEFT_OVER = {"LF.CR": b"\n", "CRLF.CR": b"\n", "all": b"\n"}
+"""A server that takes the beginning of the right end for one has the LF of each left over, as an empty command line."""
 
 
 def profile(kind: str) -> Profile:
@@ -50,7 +49,7 @@ class Backends:
             known = self._known[body, ended] = next(filter(None, (self._feed(kind, body, ended) for kind in KINDS)), "")
         return known
 
-    def _feed(self, kind: str, octets: bytes, ended: bool) -> str:  # noqa: FBT001 - private, named where it is called
+    def _feed(self, kind: str, octets: bytes, ended: bool) -> str:
         self.fed += 1
         body = DataBody(KINDS[kind], limit=1 << 20)
         rest = body.feed(octets)

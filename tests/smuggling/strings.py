@@ -10,14 +10,7 @@ from itertools import product
 
 ALPHABET = (b"\r", b"\n", b".", b"a")
 END = b"\r\n.\r\n"
-SECOND = (
-    b"MAIL FROM:<forged@attacker.example>\r\n"
-    b"RCPT TO:<victim@example.org>\r\n"
-    b"DATA\r\n"
-    b"Subject: b\r\n"
-    b"\r\n"
-    b"b\r\n.\r\n"
-)
+SECOND = b"MAIL FROM:<forged@attacker.example>\r\nRCPT TO:<victim@example.org>\r\nDATA\r\nSubject: b\r\n\r\nb\r\n.\r\n"
 """Text of a body, until something in front of it ends the body. Its own end ends either of the two."""
 
 
@@ -36,8 +29,9 @@ class Place:
     def cuts(self, string: bytes) -> Sequence[int]:
         """Every cut that can part the string, or an end of data in or beside it, or the honest end."""
         length = len(self.before) + len(string) + len(self.after)
-        first = max(1, len(self.before) - len(END))
-        last = min(length, len(self.before) + len(string) + len(END) + 1)
+        behind = len(END) if self.after.startswith(END) else 1
+        first = max(1, len(self.before) - 3)
+        last = min(length, len(self.before) + len(string) + behind + 1)
         return (*range(first, last), *range(max(last, length - len(END)), length))
 
 
@@ -56,8 +50,8 @@ def strings(longest: int, shortest: int = 0) -> Iterator[bytes]:
         yield from map(b"".join, product(ALPHABET, repeat=length))
 
 
-def cut(talk: bytes, at: int) -> list[bytes]:
-    return [talk[:at], talk[at:]]
+def cut(talk: bytes, *places: int) -> list[bytes]:
+    return [talk[start:end] for start, end in zip((0, *places), (*places, len(talk)), strict=True)]
 
 
 def octet_by_octet(talk: bytes) -> list[bytes]:

@@ -125,7 +125,6 @@ def test_what_is_no_mail(argument: bytes, fault: Fault) -> None:
     [
         (b"TO:<a@b.example>", A_B, ()),
         (b"to: a@b.example", A_B, ()),
-        (b"TO:<@x.example,@y.example:a@b.example> NOTIFY=NEVER", A_B, (("NOTIFY", "NEVER"),)),
         (b"TO:<postmaster>", Path("postmaster", ""), ()),
         (b"TO:<PostMaster>", Path("PostMaster", ""), ()),
         (b"TO:<a@b.example> ORCPT=rfc822;a+2Bb@b.example", A_B, (("ORCPT", "rfc822;a+2Bb@b.example"),)),
@@ -150,6 +149,12 @@ def test_what_is_no_rcpt(argument: bytes, fault: Fault) -> None:
     with pytest.raises(PeerError) as caught:
         parse_rcpt(argument)
     assert caught.value.fault is fault
+
+
+@pytest.mark.parametrize("path", [b"<@x.example,@y.example:a@b.example>", b"@x.example:a@b.example"])
+def test_a_source_route_is_dropped_and_told(path: bytes) -> None:
+    assert parse_mail(b"FROM:" + path + b" SIZE=1") == PathCommand(A_B, (("SIZE", "1"),), routed=True)
+    assert parse_rcpt(b"TO: " + path + b" NOTIFY=NEVER") == PathCommand(A_B, (("NOTIFY", "NEVER"),), routed=True)
 
 
 def test_writes_the_canonical_spelling() -> None:
@@ -207,4 +212,4 @@ def test_what_is_sent_is_one_line_and_means_what_was_read(argument: bytes) -> No
         assert line.endswith(b"\r\n")
         assert b"\r" not in line[:-2]
         assert b"\n" not in line[:-2]
-        assert parse(parse_command(line[:-2]).argument) == said
+        assert parse(parse_command(line[:-2]).argument) == PathCommand(said.path, said.parameters)  # no route any more

@@ -98,7 +98,7 @@ def _plain(ip: IPv4Address | IPv6Address) -> None:
         if ip.scope_id is not None:
             raise ValueError(f"{ip}: addresses with a zone (%{ip.scope_id}) are not supported")
         if ip.ipv4_mapped is not None:
-            raise ValueError(f"write the IPv4 address {ip.ipv4_mapped} instead of {ip}")
+            raise ValueError(f"this is the IPv4 address {ip.ipv4_mapped}: write it so")
 
 
 def _split(value: str, example: str) -> tuple[str, int]:

@@ -60,7 +60,7 @@ SCALARS = st.one_of(
     st.just(object()),
     st.just(Fact),
 )
-ANYTHING = st.recursive(
+NESTED = st.recursive(
     SCALARS,
     lambda inner: st.one_of(
         st.lists(inner, max_size=5),
@@ -68,8 +68,8 @@ ANYTHING = st.recursive(
         st.dictionaries(st.one_of(ANY_TEXT, st.integers(), st.binary()), inner, max_size=5),
         st.frozensets(st.one_of(st.integers(), ANY_TEXT), max_size=5),
         st.builds(Fact, inner),
-        st.integers(90, 120).flatmap(lambda size: inner.map(lambda one: [one] * size)),
     ),
     max_leaves=8,
 )
+ANYTHING = st.one_of(NESTED, st.builds(lambda one, size: [one] * size, NESTED, st.integers(90, 120)))
 ANY_FIELDS = st.dictionaries(st.one_of(ANY_TEXT, st.sampled_from(["time", "event", "level"])), ANYTHING, max_size=12)

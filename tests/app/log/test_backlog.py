@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtproxy.app.log.backlog import LOST, Backlog, Rank
@@ -142,6 +142,7 @@ def test_a_report_that_is_lost_is_made_again_and_not_counted_as_a_line() -> None
 PUTS = st.tuples(st.sampled_from(list(Rank)), st.integers(1, 60))
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(PUTS, st.none()), max_size=60), st.integers(0, 120), st.integers(0, 60))
 def test_all_lines_are_bounded_in_order_and_accounted_for(
     steps: list[tuple[Rank, int] | None], capacity: int, reserve: int

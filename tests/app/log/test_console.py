@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from smtproxy.app.log.console import ConsoleLines
 from smtproxy.app.log.json_lines import LINE, Stamp
@@ -123,6 +123,7 @@ def test_a_line_is_bounded(lines: ConsoleLines) -> None:
     assert line.endswith(b"\x1b[0m\n" if lines is COLOURED else b"]\n")
 
 
+@settings(deadline=None, max_examples=50)
 @given(ANY_FIELDS, ANY_TEXT)
 def test_any_fields_give_one_line_without_controls(fields: Mapping[str, object], level: str) -> None:
     for event in ("message", "session", level):

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 
 from smtproxy.app.log import LineJournal, configure_structlog, open_log
 from smtproxy.app.log.journal import Format
@@ -83,6 +83,7 @@ def test_fields_that_cannot_be_read_do_not_hide_the_event(log: Log) -> None:
     assert (line["event"], line["unloggable"]) == ("crash", "OSError")
 
 
+@settings(deadline=None, max_examples=50)
 @given(ANY_FIELDS)
 def test_any_fields_are_logged(fields: Mapping[str, object]) -> None:
     log = Log(capacity=1 << 20)
@@ -141,6 +142,21 @@ class TestStalledReader:
             ("message", "a.2", None),
             ("commit", "a.3", None),
         ]
+
+    @pytest.mark.parametrize(
+        ("event", "reserved"),
+        [
+            (event, event in (Event.SESSION, Event.COMMIT, Event.MESSAGE))
+            for event in Event
+            if event is not Event.LOG_LOST
+        ],
+    )
+    def test_the_reserve_is_for_three_events(self, log: Log, event: Event, reserved: bool) -> None:
+        log.stall()
+        while log.journal.writer.lost == 0:
+            log.journal.note("library", "info", {})
+        log.journal.record(event, {})
+        assert log.journal.writer.lost == (1 if reserved else 2)
 
     def test_message_lines_survive_all_others_and_losses_are_told(self, log: Log) -> None:
         log.stall()
@@ -222,7 +238,7 @@ class TestStructlog:
                 given = {"true": True, "error": error, "tuple": sys.exc_info()}[way]
                 structlog.get_logger().error("crash", exc_info=given)
         (line,) = log.lines()
-        assert line["error"] == "ValueError: invalid literal for int() with base 10: 'bad\\\\n'"
+        assert line["error"] == "ValueError: invalid literal for int() with base 10: 'bad\\n'"
         where = line["traceback"]
         assert isinstance(where, list)
         assert where[0].startswith("test_journal.py:")

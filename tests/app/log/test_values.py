@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtproxy.app.log.values import (
@@ -153,6 +153,10 @@ class TestBounds:
         plain([Element()] * 1000000)
         assert len(looked) == ELEMENTS
 
+    @pytest.mark.parametrize("value", [1, None, 1.5, "x", [], {}, b"x"])
+    def test_nothing_is_left(self, value: object) -> None:
+        assert plain(value, 0) == CUT
+
     def test_fields_share_nothing(self) -> None:
         big: object = ["x" * 100] * 100
         assert bounded_fields({"big": big, "small": "s"}, 500)["small"] == "s"
@@ -199,6 +203,7 @@ def walk(value: object) -> None:
             assert value is None or type(value) in (bool, int, float)
 
 
+@settings(deadline=None)
 @given(ANYTHING, st.integers(-1, 20000))
 def test_anything_becomes_plain(value: object, octets: int) -> None:
     out = plain(value, octets)
@@ -206,11 +211,13 @@ def test_anything_becomes_plain(value: object, octets: int) -> None:
     orjson.dumps(out)
 
 
+@settings(deadline=None, max_examples=50)
 @given(ANY_FIELDS)
 def test_any_fields_do(fields: Mapping[str, object]) -> None:
     walk(bounded_fields(fields, 2048))
 
 
+@settings(deadline=None)
 @given(ANY_TEXT)
 def test_text_without_controls_is_not_changed(value: str) -> None:
     if not CONTROL.search(value) and len(value.encode()) <= TEXT:

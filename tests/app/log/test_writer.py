@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 import trio.testing
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smtproxy.app.log.backlog import Rank
@@ -295,6 +295,29 @@ class TestDrainOfWhatCannotBeWaitedFor:
             await trio.sleep(10 * RETRY)
             assert (reader.got, writer.waiting) == (line(1), 0)
 
+    @pytest.mark.parametrize(
+        "takes",
+        [
+            pytest.param([0], id="a line that waits"),
+            pytest.param([50], id="a line that is begun"),
+            pytest.param([None, 200, 0], id="a report"),
+        ],
+    )
+    async def test_a_drain_that_has_nothing_to_do_is_woken(
+        self, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock, takes: list[int | None]
+    ) -> None:
+        reader = Reader(*takes)
+        writer = writer_on(reader.outlet())
+        nursery.start_soon(writer.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(takes.count(None) + 1):
+            writer.write(line(number), event="e")
+        assert writer.waiting
+        assert not reader.takes
+        reader.takes.append(1000)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not writer.waiting
+
     async def test_other_tasks_get_their_turn(self, nursery: trio.Nursery) -> None:
         reader = Reader(0)
         writer = writer_on(reader.outlet())
@@ -489,6 +512,7 @@ LINES = st.lists(st.tuples(st.integers(1, 40), st.sampled_from(list(Rank)), st.b
 TAKES = st.lists(st.integers(0, 60), max_size=60)
 
 
+@settings(deadline=None)
 @given(LINES, TAKES, st.integers(0, 200), st.integers(0, 100))
 def test_whatever_is_taken_is_whole_lines_in_order(
     lines: list[tuple[int, Rank, bool]], takes: list[int], capacity: int, reserve: int

@@ -1,8 +1,8 @@
 """A whole relay between a client that says what it is told and a backend that takes every message and keeps its octets.
 
-Relay, policy and their rules are the product's own; sockets, clock and log are left out, and the backend is a strict one
-in its shortest form. Faster than `tests.fakes.laboratory` by half, which the enumeration needs; the laboratory, with
-the sample backend in it, plays a part of the same cases in `test_live.py`.
+Relay, policy and their rules are the product's own; sockets, clock and log are left out, and the backend is a strict
+one in its shortest form. It takes a quarter of the time of `tests.fakes.laboratory`, which the enumeration needs; the
+laboratory, with the sample backend in it, plays a part of the same cases in `test_live.py`.
 """
 
 from collections import deque
@@ -45,7 +45,7 @@ HOLD = Mode("hold", BodyMode.HOLD)
 STREAM = Mode("stream", BodyMode.STREAM)
 MODES = (AUTO, HOLD, STREAM)
 SPILLING = (Mode("auto, 9 octets in memory", BodyMode.AUTO, 9), Mode("hold, 9 octets in memory", BodyMode.HOLD, 9))
-"""The bound is reached within the string or right in front of it: that is where auto begins to stream, hold to write."""
+"""The bound is reached in or right before the string: there auto begins to stream, and hold to write."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Seen:
     closed: bool = False
 
 
-class Line:
+class Relayed:
     """One session; several talks may follow each other in it."""
 
     def __init__(self, setting: NewlineMode, mode: Mode) -> None:
@@ -170,9 +170,7 @@ def _policy(setting: NewlineMode, settings: RelaySettings) -> Policy:
     patient = protocol_errors.ProtocolErrorsOptions(soft=1 << 60, hard=1 << 60)
     return Policy(
         (
-            Check(
-                recipient_domain.CHECK, recipient_domain.RecipientDomainOptions(domains=frozenset({"example.org"}))
-            ),
+            Check(recipient_domain.CHECK, recipient_domain.RecipientDomainOptions(domains=frozenset({"example.org"}))),
             Check(size.CHECK, size.SizeOptions(settings.max_message_size)),
             Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(setting)),
             Check(loops.CHECK, loops.LoopsOptions()),

@@ -1,0 +1,101 @@
+"""The settings under which everything is enumerated: body mode x client x backend x `open`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
+from itertools import product
+
+from smtproxy.sample.profile import Profile
+from smtproxy.sample.profiles import EXCHANGE, EXCHANGE_SERIAL
+from smtproxy.session.limits import Limits
+from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.wire.ehlo import Capabilities
+from tests.fakes.laboratory import promised
+from tests.session.enumeration.talk import Letter
+
+HOSTNAME = "mx.example.org"
+BODY_MEMORY = 400
+"""Octets of a body that are kept in memory here: one piece of a large letter is larger."""
+_LIMITS = Limits(body_memory=BODY_MEMORY)
+
+
+class Body(Enum):
+    """How a body travels, and where it is while it is judged."""
+
+    AUTO_SMALL = (BodyMode.AUTO, False)
+    AUTO_LARGE = (BodyMode.AUTO, True)
+    HOLD_SMALL = (BodyMode.HOLD, False)
+    HOLD_DISK = (BodyMode.HOLD, True)
+    STREAM = (BodyMode.STREAM, True)
+
+    @property
+    def mode(self) -> BodyMode:
+        """The setting `body`."""
+        return self.value[0]
+
+    @property
+    def large(self) -> bool:
+        """The body is larger than what may be kept in memory."""
+        return self.value[1]
+
+    @property
+    def streams(self) -> bool:
+        """The backend gets it before its dot was read."""
+        return self in (Body.AUTO_LARGE, Body.STREAM)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to run a session."""
+
+    body: Body
+    pipelined: bool
+    """The client pipelines."""
+    pipelining: bool
+    """The backend offers PIPELINING."""
+    open: OpenMode
+
+    @cached_property
+    def settings(self) -> RelaySettings:
+        """The relay's settings."""
+        return RelaySettings(HOSTNAME, body=self.body.mode, open=self.open, limits=_LIMITS)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The backend: Exchange, whose replies here name the address they are about."""
+        profile = EXCHANGE if self.pipelining else EXCHANGE_SERIAL
+        mail, rcpt = "250 2.1.0 <{address}> Sender OK", "250 2.1.5 <{address}> Recipient OK"
+        return replace(profile, texts=replace(profile.texts, mail=mail, rcpt=rcpt))
+
+    @cached_property
+    def offered(self) -> Capabilities:
+        """What clients are promised."""
+        return promised(self.profile, self.settings)
+
+    @cached_property
+    def letters(self) -> tuple[Letter, Letter]:
+        """The two letters of the session: faults strike during the first, the second must not suffer from that."""
+        return _letter(1, self.body, pieces=3), _letter(2, self.body, pieces=1)
+
+    def __str__(self) -> str:
+        client = "pipelining client" if self.pipelined else "serial client"
+        backend = "pipelining backend" if self.pipelining else "serial backend"
+        return f"{self.body.name.lower()}, {client}, {backend}, open={self.open.value}"
+
+
+def configurations() -> Iterator[Configuration]:
+    """Yield all of them."""
+    for body, pipelined, pipelining, opening in product(Body, (False, True), (True, False), OpenMode):
+        yield Configuration(body, pipelined, pipelining, opening)
+
+
+def _letter(number: int, body: Body, pieces: int) -> Letter:
+    """A letter whose body cannot be mistaken for another's; of three pieces, one ends inside a newline, one before a dot."""
+    filler = f"Line of letter {number}, long enough to fill some of the room there is.\r\n" * (8 if body.large else 1)
+    head = f"Message-ID: <letter-{number}@client.example>\r\nX-Letter: {number}\r\n\r\n"
+    text = f"{head}{filler}..\r\n..hidden\r\n{filler}..two dots\r\nEnd of letter {number}.\r\n".encode()
+    first, second = text.index(b"hidden\r") + len(b"hidden\r"), text.index(b"..two")
+    parts = (text[:first], text[first:second], text[second:]) if pieces > 1 else (text,)
+    recipients = (f"one-{number}@example.org", f"two-{number}@example.org")
+    return Letter(number, f"sender-{number}@client.example", recipients, parts)

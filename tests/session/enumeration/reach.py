@@ -1,0 +1,42 @@
+"""Which steps a session without a fault reaches, and why it misses the others: known beforehand, and compared."""
+
+from collections.abc import Callable
+
+from smtproxy.session.settings import OpenMode
+from tests.session.enumeration.configurations import Body, Configuration
+from tests.session.enumeration.steps import Step
+
+
+def _one_group(c: Configuration) -> bool:
+    """MAIL and at least the first RCPT leave together, and are answered in one segment."""
+    return c.pipelining and (c.pipelined or c.open is OpenMode.RECIPIENT)
+
+
+_RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...] = (
+    (
+        frozenset({Step.BEFORE_RCPT_1, Step.BEFORE_RCPT_2, Step.BEFORE_DATA, Step.BETWEEN}),
+        lambda c: c.pipelined,
+        "a client that pipelines does not wait here",
+    ),
+    (frozenset({Step.WRITE_ANSWER}), lambda c: c.pipelined, "all answers to the group leave together, with the 354"),
+    (frozenset({Step.RCPT_1}), _one_group, "the replies to a group come in one segment: no wait between them"),
+    (
+        frozenset({Step.RCPT_2, Step.LOOK_GROUP}),
+        lambda c: c.pipelining and c.pipelined and c.open is OpenMode.RECIPIENT,
+        "MAIL and all RCPTs leave in one write, right behind the opening",
+    ),
+    (
+        frozenset({Step.LOOK_GROUP_AGAIN}),
+        lambda c: _one_group(c) and not (c.pipelined and c.open is OpenMode.CONNECT),
+        "there is no second group behind the opening",
+    ),
+    (frozenset({Step.WRITE_KEPT}), lambda c: c.body is not Body.HOLD_DISK, "nothing of the body lies on disk"),
+)
+
+
+def unreached(step: Step, configuration: Configuration) -> str | None:
+    """Return why a session under this configuration never comes to a step; None: it does."""
+    for steps, predicate, reason in _RULES:
+        if step in steps and predicate(configuration):
+            return reason
+    return None

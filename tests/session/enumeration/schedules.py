@@ -1,0 +1,89 @@
+"""The schedules: the product of configuration, step and fault, without what cannot happen, which is counted by its reason."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from smtproxy.session.settings import BodyMode
+from tests.session.enumeration.configurations import Body, Configuration, configurations
+from tests.session.enumeration.faults import SCRIPTED, UNASKED, VANISHED, Fault, impossible
+from tests.session.enumeration.reach import unreached
+from tests.session.enumeration.steps import Kind, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One session: what goes wrong, where, and under which settings."""
+
+    configuration: Configuration
+    step: Step | None = None
+    fault: Fault = Fault.NONE
+
+    @property
+    def scripted(self) -> bool:
+        """The fault is something the backend does where a reply is due."""
+        return self.step is not None and self.step.kind is Kind.REPLY and self.fault in SCRIPTED
+
+    def __str__(self) -> str:
+        return f"[{self.configuration}] {self.step}: {self.fault}"
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a session without a fault looks like when it comes to a step."""
+
+    connected: bool
+    """There is a connection to the backend."""
+    idle: bool
+    """It has nothing to do, and may be given back."""
+
+
+@dataclass(slots=True)
+class Product:
+    """The whole product under one configuration."""
+
+    configuration: Configuration
+    reached: dict[Step, Circumstances]
+    """The steps that a session without a fault came to."""
+    impossible: Counter[str] = field(default_factory=Counter)
+
+    def schedules(self) -> Iterator[Schedule]:
+        """Yield what can happen; count what cannot."""
+        yield Schedule(self.configuration)
+        for step in Step:
+            for fault in Fault:
+                if fault is Fault.NONE:
+                    continue
+                schedule = Schedule(self.configuration, step, fault)
+                reason = self.reason(schedule, step)
+                if reason is None:
+                    yield schedule
+                else:
+                    self.impossible[reason] += 1
+
+    def reason(self, schedule: Schedule, step: Step) -> str | None:
+        """Return why a schedule cannot happen; None: it can."""
+        reason = impossible(step, schedule.fault)
+        if reason is not None or schedule.scripted:
+            return reason
+        return unreached(step, self.configuration) or self._idle(step, schedule.fault)
+
+    def _idle(self, step: Step, fault: Fault) -> str | None:
+        """Return why a fault would meet nothing at this step."""
+        here, body = self.reached[step], self.configuration.body
+        if step.kind in (Kind.CLIENT, Kind.VERDICT):
+            if fault in UNASKED or fault in VANISHED:
+                return None if here.connected else "no connection to the backend is open here"
+            if fault is Fault.LEASE:
+                return None if here.idle else "no idle connection to the backend is held here"
+        if fault is Fault.DISK_FULL and body is not Body.HOLD_DISK:
+            return "nothing of the body is written to disk"
+        if fault is Fault.MEMORY_FULL and body.mode is BodyMode.STREAM:
+            return "nothing of the body is kept in memory"
+        return None
+
+
+def everything(reached: Sequence[tuple[Configuration, dict[Step, Circumstances]]]) -> list[Product]:
+    """Return the product under all configurations, given what their sessions without a fault came to."""
+    known = dict(reached)
+    return [Product(one, known[one]) for one in configurations()]
