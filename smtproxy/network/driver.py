@@ -276,7 +276,11 @@ class Session:
         if octets is None:
             return None
         self._dialling_until = 0.0
-        return events.BackendBytes(octets) if octets else events.BackendClosed("closed")
+        if not octets:
+            return events.BackendClosed("closed")
+        # After the commit the backend's words are for the client: is it still there to hear them?
+        gone = self._relay.committed and bool(seen(self._client.sock, GONE) & GONE)
+        return events.BackendBytes(octets, gone)
 
     async def _nothing(self) -> None:
         """Wait for the mailbox alone: a delay, or a verdict that is not there yet."""
@@ -410,7 +414,7 @@ class Session:
         return min(due, self._relay.deadline) if self._relay.dot_read else due
 
     async def _finish_commit(self, backend: Link) -> events.Event | None:
-        """Hand the rest of the terminator over. From its first octet on nothing but the end-of-data timer ends the wait.
+        """Hand the rest of the terminator over; from its first octet on only the end-of-data timer ends the wait.
 
         A client that leaves meanwhile stays in the mailbox: it is no reason to send half a terminator. A backend that
         speaks before it has the whole of it has not answered it.

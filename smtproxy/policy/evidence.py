@@ -6,6 +6,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.verdicts import Stage
+from smtproxy.wire.values import value
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class Unknown:
 Fact: TypeAlias = Known[T] | Unknown
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """What is known at a stage."""
 

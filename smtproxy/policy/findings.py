@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.replies import Reason
 from smtproxy.session.verdicts import Stage
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
+from smtproxy.wire.values import value
 
 
-@plain_members
+@hashed_by_identity
 class Action(Enum):
     """What follows from a finding, from the mildest to the hardest."""
 
@@ -23,7 +24,7 @@ class Action(Enum):
     DROP = "drop"
 
 
-@plain_members
+@hashed_by_identity
 class OnError(Enum):
     """What follows when a judgement could not be made."""
 
@@ -31,7 +32,7 @@ class OnError(Enum):
     DEFER = "defer"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finding:
     """What a check saw."""
 

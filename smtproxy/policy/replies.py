@@ -13,11 +13,11 @@ from typing import TypeAlias
 
 from smtproxy.session.answers import Own
 from smtproxy.wire.errors import Fault
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
 
 
-@plain_members
+@hashed_by_identity
 class Reason(Enum):
     """Why a check found something; its value is what the log calls it."""
 

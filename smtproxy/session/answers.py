@@ -7,11 +7,11 @@ from enum import Enum
 from typing import Protocol
 
 from smtproxy.wire.errors import Fault
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
 
 
-@plain_members
+@hashed_by_identity
 class Own(Enum):
     """An occasion on which the proxy itself answers."""
 

@@ -54,8 +54,12 @@ def _trace(c: Conversation, transaction: Transaction) -> bytes:
     )
 
 
-def started(c: Conversation, reception: Reception) -> bool:
+def started(c: Conversation) -> bool:
     """The backend answered DATA, asked by the client's DATA (`stream`) or because memory is full (`auto`)."""
+    reception = c.reception
+    if reception is None:
+        c.crashed()
+        return False
     failure, slot = c.backend.failure, c.slot
     c.slot = None
     c.phase = Phase.BODY
@@ -73,8 +77,12 @@ def started(c: Conversation, reception: Reception) -> bool:
     return True
 
 
-def step(c: Conversation, reception: Reception) -> bool:
+def step(c: Conversation) -> bool:
     """Take in what the client sent of the body; at its end, ask for the verdict."""
+    reception = c.reception
+    if reception is None:
+        c.crashed()
+        return False
     intake = reception.intake
     if c.backend.failure is not None and reception.refusal is None:
         give_up(c, reception, c.backend.failure)

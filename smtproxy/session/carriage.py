@@ -5,8 +5,6 @@ with the backend; `courier.py` tells them what happened. Closing never sends a t
 `fail_with`.
 """
 
-from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.answers import Own, Phrases
@@ -17,13 +15,14 @@ from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
+from smtproxy.wire.values import value
 
 _QUIT = b"QUIT\r\n"
 
 
-@plain_members
+@hashed_by_identity
 class Stand(Enum):
     """Where the backend's half stands."""
 
@@ -43,7 +42,7 @@ class Stand(Enum):
     """The terminator was handed over. The contract's item 9 rules from here."""
 
 
-@plain_members
+@hashed_by_identity
 class Job(Enum):
     """What the relay asked for."""
 
@@ -59,7 +58,7 @@ class Job(Enum):
     """End the message."""
 
 
-@plain_members
+@hashed_by_identity
 class Fate(Enum):
     """What became of a committed message."""
 
@@ -69,7 +68,7 @@ class Fate(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Heard:
     """What the client may hear of the backend's half, and whose words they are."""
 
@@ -93,6 +92,39 @@ _PATIENCE = {
 class Carriage:
     """State of the backend's half. Attributes are public to this floor only."""
 
+    __slots__ = (
+        "accepted",
+        "backend_reply",
+        "body",
+        "cannot",
+        "commit_fields",
+        "connections",
+        "deadline",
+        "dialogue",
+        "dirty",
+        "failure",
+        "fate",
+        "final",
+        "full",
+        "idle_since",
+        "in_sync",
+        "job",
+        "kept",
+        "mail_slot",
+        "out",
+        "phrases",
+        "queue",
+        "replays",
+        "retried",
+        "server",
+        "settings",
+        "stand",
+        "terminator",
+        "transaction",
+        "tried",
+        "upstream",
+    )
+
     def __init__(self, out: list[Effect], dialogue: Dialogue, settings: RelaySettings, phrases: Phrases) -> None:
         """Start without a connection. `out` is where effects go."""
         self.out = out
@@ -100,7 +132,8 @@ class Carriage:
         self.settings = settings
         self.phrases = phrases
         self.job: Job | None = None
-        self.queue: deque[tuple[Purpose, Slot | None, bytes]] = deque()
+        self.queue: list[tuple[Purpose, Slot | None, bytes]] = []
+        """Commands to be sent. A list: an empty deque alone is 760 octets, for each idle client."""
         self.tried: frozenset[str] = frozenset()
         self.retried = False
         self.cannot = False
@@ -180,7 +213,7 @@ class Carriage:
 
     def requeue(self) -> None:
         """Keep only the client's own commands in the queue: what is replayed is made anew for the next connection."""
-        self.queue = deque(entry for entry in self.queue if entry[1] is not None and entry[0] is Purpose.RCPT)
+        self.queue = [entry for entry in self.queue if entry[1] is not None and entry[0] is Purpose.RCPT]
 
     def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
         """Log a reply that blames our own dialogue: it is kept from the client."""

@@ -3,6 +3,8 @@
 Nothing is forwarded here but a whole group, and only what the policy accepted is in a group.
 """
 
+from collections.abc import Callable, Mapping
+
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Hello
@@ -97,24 +99,22 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
         return
     if rule.junk:
         dialogue.junk += 1
-    error = rule.error or (rule.junk and dialogue.junk > limits.junk_commands)
-    match rule.act:
-        case Act.HELLO:
-            _hello(c, slot, command)
-        case Act.MAIL:
-            _mail(c, slot, command)
-        case Act.RECIPIENT:
-            _recipient(c, slot, command)
-        case Act.DATA:
-            _data(c, slot)
-        case Act.RESET:
-            c.forget_transaction()
-            c.reply(slot, Own.RESET, error=error)
-        case Act.QUIT:
-            c.reply(slot, Own.GOODBYE)
-            c.finish("quit", "client")
-        case Act.SAY:
-            c.reply(slot, rule.says, error=error)
+    if rule.act is Act.SAY or rule.act is Act.RESET:
+        _answer(c, slot, rule)
+    else:
+        _ACTS[rule.act](c, slot, command)
+
+
+def _answer(c: Conversation, slot: Slot, rule: Rule) -> None:
+    """A command that the backend never hears of: answered by us, an error where it is one or is said too often."""
+    if rule.act is Act.RESET:
+        c.forget_transaction()
+    c.reply(slot, rule.says, error=rule.error or (rule.junk and c.dialogue.junk > c.settings.limits.junk_commands))
+
+
+def _quit(c: Conversation, slot: Slot, _command: Command) -> None:
+    c.reply(slot, Own.GOODBYE)
+    c.finish("quit", "client")
 
 
 def _hello(c: Conversation, slot: Slot, command: Command) -> None:
@@ -183,7 +183,7 @@ def _recipient(c: Conversation, slot: Slot, command: Command) -> None:
     c.ask(Stage.RECIPIENT)
 
 
-def _data(c: Conversation, slot: Slot) -> None:
+def _data(c: Conversation, slot: Slot, _command: Command) -> None:
     envelope = c.dialogue.envelope
     if envelope is None or not envelope.accepted:
         refuse_data(c, slot, c.phrases.say(Own.NO_RECIPIENTS), "protocol")
@@ -203,3 +203,13 @@ def refuse_data(c: Conversation, slot: Slot, reply: Reply, by: str) -> None:
         c.finish("early_body", "proxy")
         return
     c.settle(slot, reply, by)
+
+
+_ACTS: Mapping[Act, Callable[[Conversation, Slot, Command], None]] = {
+    Act.HELLO: _hello,
+    Act.MAIL: _mail,
+    Act.RECIPIENT: _recipient,
+    Act.DATA: _data,
+    Act.QUIT: _quit,
+}
+"""What a command does that is more than an answer of ours."""

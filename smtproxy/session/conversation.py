@@ -30,6 +30,42 @@ from smtproxy.wire.replies import Reply
 class Conversation:
     """State of the client's half. Attributes are public to this floor only."""
 
+    __slots__ = (
+        "accepted",
+        "account",
+        "answers",
+        "backend",
+        "client_due",
+        "commit_due",
+        "courier",
+        "delay_until",
+        "delayed",
+        "dialogue",
+        "draining",
+        "epoch",
+        "error_reply",
+        "gone",
+        "group",
+        "held",
+        "judge",
+        "judging",
+        "lines",
+        "lingers",
+        "memory",
+        "offered",
+        "out",
+        "over",
+        "phase",
+        "phrases",
+        "reception",
+        "session_due",
+        "settings",
+        "slot",
+        "storing",
+        "transaction",
+        "verdict",
+    )
+
     def __init__(
         self,
         dialogue: Dialogue,
@@ -70,17 +106,14 @@ class Conversation:
         self.error_reply: Reply | None = None
         self.delayed: Verdict | None = None
         self.delay_until = 0.0
-        self.looking = False
-        """The look before the final reply is awaited."""
         self.storing = False
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
         self.accepted: Accepted | None = None
         """The verdict of stage MESSAGE that allows the commit."""
-        self.ending: Ending | None = None
-        """The fate of a message that its client has not been told yet."""
         self.gone = ""
         """How the client went away; empty: it is there."""
+        self.over = False
         self.draining = False
         self.lingers = False
         self.client_due = 0.0
@@ -90,7 +123,7 @@ class Conversation:
     @property
     def waits_for(self) -> Wait:
         """The one thing this session waits for."""
-        if self.phase is Phase.OVER:
+        if self.over:
             return Wait.END
         if self.delayed is not None:
             return Wait.DELAY
@@ -99,7 +132,7 @@ class Conversation:
         if self.storing:
             return Wait.STORAGE
         backend = self.backend
-        if self.looking or backend.looking:
+        if backend.looking:
             return Wait.LOOK
         return Wait.CLIENT if backend.job is None else Wait.BACKEND
 
@@ -109,10 +142,9 @@ class Conversation:
         return (
             self.backend.job is None
             and self.judging is None
-            and not self.looking
             and not self.storing
             and self.delayed is None
-            and self.phase is not Phase.OVER
+            and not self.over
         )
 
     def wait_for_client(self) -> None:
@@ -150,7 +182,7 @@ class Conversation:
 
     def flush(self) -> None:
         """Let answers leave, in one write: those of a group together, when the last of them is there."""
-        if self.backend.job is not None and self.phase is not Phase.OVER:
+        if self.backend.job is not None and not self.over:
             return
         octets = []
         for slot in self.answers.ready():
@@ -192,7 +224,7 @@ class Conversation:
         self.drop_body()
         self.dialogue.envelope = self.dialogue.recipient = self.dialogue.message = None
         self.dialogue.declared_size = None
-        self.reception = self.accepted = self.ending = None
+        self.reception = self.accepted = None
 
     def say_goodbye(self, own: Own, ended: str) -> None:
         """Tell the client that it ends here (421 or the like), and end it. The oldest open command hears it."""
@@ -203,12 +235,12 @@ class Conversation:
 
     def finish(self, ended: str, by: str) -> None:
         """End the session: the one place that does."""
-        if self.phase is Phase.OVER:
+        if self.over:
             return
         if self.transaction is not None:
             self.end_transaction(self._last_ending(self.transaction, by))
         self.courier.close()
-        self.phase = Phase.OVER
+        self.over = True
         self.lingers = by != "client"
         self.flush()
         fields = self.account.fields(self.dialogue, self.settings.listener, self.backend.connections, ended, by)
@@ -217,8 +249,6 @@ class Conversation:
 
     def _last_ending(self, transaction: Transaction, by: str) -> Ending:
         """Return how the transaction ends that is open while the session ends."""
-        if self.ending is not None:
-            return Ending(self.ending.outcome, self.ending.by, self.ending.reply, heard=False)
         outcome, author, reply = transaction.unfinished()
         answered = [slot.answer for slot in self.answers.answered() if slot.answer is not None]
         if by != "client" and outcome == "aborted" and answered:
@@ -229,7 +259,7 @@ class Conversation:
     def crashed(self) -> None:
         """Something is wrong with us, not with the peers: end honestly."""
         self.judging = self.delayed = self.verdict = None
-        self.looking = self.storing = False
+        self.storing = False
         if self.backend.committed:
             reply = self.phrases.say(Own.UNKNOWN_OUTCOME)
             self.end_transaction(Ending(Fate.UNKNOWN.value, "protocol", reply, heard=not self.gone))

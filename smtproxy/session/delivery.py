@@ -3,7 +3,6 @@
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Fate, Heard
 from smtproxy.session.conversation import Conversation
-from smtproxy.session.events import Look, Looked
 from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
 from smtproxy.session.transaction import Ending, Transaction, outcome_of
@@ -35,9 +34,9 @@ def send_kept(c: Conversation, reception: Reception) -> None:
     c.courier.send_collected(reception.empty(), kept=reception.on_disk)
 
 
-def step(c: Conversation, reception: Reception) -> bool:
+def step(c: Conversation) -> bool:
     """The message was accepted by the policy: send what is still here, commit, and learn its fate."""
-    backend, transaction, accepted = c.backend, c.transaction, c.accepted
+    backend, reception, transaction, accepted = c.backend, c.reception, c.transaction, c.accepted
     if backend.fate is not None and backend.final is not None:
         if backend.fate is Fate.DELIVERED:
             c.dialogue.count("delivered")
@@ -45,7 +44,7 @@ def step(c: Conversation, reception: Reception) -> bool:
         conclude(c, backend.fate.value, backend.final)
     elif backend.failure is not None:
         _fail(c, backend.failure)
-    elif not backend.streaming or transaction is None or accepted is None:
+    elif not backend.streaming or reception is None or transaction is None or accepted is None:
         c.crashed()
     elif not reception.begun:
         send_kept(c, reception)
@@ -74,37 +73,16 @@ def _fail(c: Conversation, heard: Heard) -> None:
 
 
 def conclude(c: Conversation, outcome: str, heard: Heard) -> None:
-    """The fate is known. Where it is a delivery, look whether the client is there to hear it; then tell it."""
-    c.ending = Ending(outcome, heard.by, heard.reply)
-    c.phase = Phase.REPLY
-    c.drop_body()
-    if c.gone or outcome != Fate.DELIVERED.value:
-        _tell(c, c.ending, gone=bool(c.gone))
-    else:
-        c.looking = True
-        c.out.append(Look(client=True))
-
-
-def looked(c: Conversation, event: Looked) -> None:
-    """The look before the final reply. What the backend says after its reply to the dot is not of this message."""
-    c.looking = False
-    c.courier.noticed(event)
-    if c.ending is None:
-        c.crashed()
-    else:
-        _tell(c, c.ending, gone=event.client_gone or bool(c.gone))
-
-
-def _tell(c: Conversation, ending: Ending, *, gone: bool) -> None:
+    """The fate of the message is known: write its line, then tell the client, if it is still there."""
     slot, c.slot = c.slot, None
-    c.end_transaction(Ending(ending.outcome, ending.by, ending.reply, heard=not gone))
+    c.end_transaction(Ending(outcome, heard.by, heard.reply, heard=not c.gone))
     c.phase = Phase.READY
-    if gone:
-        c.finish(c.gone or "lost", "client")
-    elif slot is None or ending.reply is None:
+    if c.gone:
+        c.finish(c.gone, "client")
+    elif slot is None:
         c.crashed()
     else:
-        c.settle(slot, ending.reply, ending.by)
+        c.settle(slot, heard.reply, heard.by)
         c.wait_for_client()
-        if ending.outcome == "dropped":
-            c.finish("dropped", ending.by)
+        if outcome == "dropped":
+            c.finish("dropped", heard.by)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.wire.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hello:
     """What the client called itself."""
 
@@ -15,12 +16,12 @@ class Hello:
     """As sent, decoded as Latin-1, at most as long as a command line; empty for a bare EHLO."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MessageFacts:
     """What is known of a message when its final dot has been read."""
 
     size: int
-    """Octets between DATA and the final dot, as the client sent them, or as many as were counted."""
+    """Octets between DATA and the final dot as the client sent them, its dot-stuffing included."""
     bare_newlines: bool
     dot_line: bool
     """A bare newline touches a line made of dots alone."""

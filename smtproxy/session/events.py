@@ -5,17 +5,17 @@ Plain data on purpose: a schedule of events and the effects they caused is all t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Stage, Verdict
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
+from smtproxy.wire.values import value
 
 
-@plain_members
+@hashed_by_identity
 class Wait(Enum):
     """The one thing a relay waits for."""
 
@@ -31,19 +31,19 @@ class Wait(Enum):
 # Events
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """The client is connected. The first event, once."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientBytes:
     """Octets from the client, never empty."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientClosed:
     """The client is gone: end of file, reset, or hung up while nobody read."""
 
@@ -51,14 +51,14 @@ class ClientClosed:
     """closed (end of file), reset, or lost (found by a look or by the sweeper)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BackendOpened:
     """A connection to a backend server is being made; its greeting, or its failure, comes next."""
 
     upstream: Upstream
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BackendFailed:
     """No connection could be had."""
 
@@ -66,28 +66,30 @@ class BackendFailed:
     """none (no server left to try), full (no place within the bounded wait), refused, timeout, ..."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BackendBytes:
     """Octets from the backend, never empty."""
 
     octets: bytes
+    client_gone: bool = False
+    """After the commit: the client was looked at, and is gone (HUP or ERR). It cannot be told what the backend said."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BackendClosed:
     """End of file or an error on the backend's connection."""
 
     how: str = "closed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Judged:
     """The answer to `Judge`."""
 
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Looked:
     """The answer to `Look`. Empty and false means that nothing was seen."""
 
@@ -96,7 +98,7 @@ class Looked:
     client_gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """The answer to `Keep`."""
 
@@ -104,17 +106,17 @@ class Stored:
     """Why the octets could not be kept (disk full ...); empty: they are kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Recall:
     """Others wait for a place: give the backend connection back if nobody is using it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Timeout:
     """The deadline of the present wait has passed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shutdown:
     """The proxy drains: finish the transaction, then say goodbye."""
 
@@ -122,7 +124,7 @@ class Shutdown:
     """Say goodbye at once, unless a message is committed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Crashed:
     """Something in the process broke that has nothing to do with either peer: end honestly, commit nothing."""
 
@@ -147,21 +149,21 @@ Event: TypeAlias = (
 # Effects
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """Octets for the client."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Judge:
     """Ask the policy about the dialogue as it stands. Answered by `Judged`."""
 
     stage: Stage
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OpenBackend:
     """Get a connection to a server that is not among those tried. Answered by `BackendOpened` or `BackendFailed`."""
 
@@ -170,46 +172,46 @@ class OpenBackend:
     """EHLO keywords the envelope needs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Look:
     """Read the backend without blocking, and see whether the client is still there. Answered by `Looked`."""
 
     client: bool = False
-    """The look before the commit and before the final reply: is the client gone (HUP or ERR)?"""
+    """The look before the commit: is the client gone (HUP or ERR)?"""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Forward:
     """Octets for the backend. Never a terminator."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ForwardKept:
     """Send what was kept on disk to the backend. Never a terminator."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Commit:
     """Hand the terminator to the kernel, in one piece. Emitted by one function only."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Keep:
     """Append octets of a held body to the session's file. Answered by `Stored`."""
 
     octets: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DropKept:
     """Forget what was kept on disk."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CloseBackend:
     """Let the backend connection go. `farewell` (QUIT) is sent if it can be at once; it never ends a message."""
 
@@ -220,7 +222,7 @@ class CloseBackend:
     """The server's reply that was wrong, for the log."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """A log line."""
 
@@ -228,7 +230,7 @@ class Record:
     fields: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Finish:
     """The session is over: close the client's connection."""
 

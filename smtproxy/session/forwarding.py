@@ -21,7 +21,7 @@ def _prepare(k: Carriage) -> None:
     front.extend((Purpose.RCPT, None, command) for command in replay)
     if replay:
         k.replays += 1
-    k.queue.extendleft(reversed(front))
+    k.queue[:0] = front
     k.in_sync = True
     k.dirty = False
 
@@ -31,12 +31,10 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
     _prepare(k)
     if k.queue:
         many = k.settings.limits.group if upstream.capabilities.has("PIPELINING") else 1
-        octets = []
-        for _ in range(min(many, len(k.queue))):
-            purpose, slot, command = k.queue.popleft()
+        now, k.queue = k.queue[:many], k.queue[many:]
+        for purpose, slot, _ in now:
             upstream.expect(purpose, slot)
-            octets.append(command)
-        k.out.append(Forward(b"".join(octets)))
+        k.out.append(Forward(b"".join([command for _, _, command in now])))
     elif k.job is Job.DATA:
         # DATA stands alone behind the replies to all RCPTs: an unwanted 354 cannot happen by a race.
         upstream.expect(Purpose.DATA)

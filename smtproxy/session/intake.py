@@ -70,10 +70,10 @@ class Intake:
         return self._newlines is not None and self._newlines.normalised
 
     def facts(self) -> MessageFacts:
-        """Return what is known of the message."""
+        """Return what is known of the message. Its last CRLF came with the terminator, and counts. RFC 1870 5"""
         newlines = self._newlines
         return MessageFacts(
-            size=self.size,
+            size=self.size + (2 if self.ended and self.size else 0),
             bare_newlines=newlines is not None and newlines.bare,
             dot_line=newlines is not None and newlines.dot_line,
             received=self._header.received,

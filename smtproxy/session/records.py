@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
-from smtproxy.wire.members import plain_members
 
-
-@plain_members
 class Event(StrEnum):
     """The name of a log line: its field `event`."""
 
@@ -88,7 +85,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "session": _IDS["session"],
         "transaction": _IDS["transaction"],
         "server": "backend server the message is committed to",
-        "size": "octets of the message as sent to the backend, trace header included, terminator not",
+        "size": "octets of the message as the client sent it, as in `message`",
         "sender": "envelope sender",
         "recipients": "number of recipients the backend accepted",
         "message_id": "Message-ID header field, if one was found",

@@ -17,7 +17,8 @@ Every event may come at any time; one that means nothing now changes nothing. Sa
 logger (`Record` leaves as an effect), no randomness (ids are given).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from smtproxy.session import body, commands, delivery, judgement
 from smtproxy.session.answers import Own, Phrases
@@ -49,7 +50,7 @@ from smtproxy.session.settings import OpenMode, RelaySettings
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 
-_DOT_READ = frozenset({Phase.VERDICT, Phase.SENDING, Phase.REPLY})
+_DOT_READ = frozenset({Phase.VERDICT, Phase.SENDING})
 
 
 def _later(_stage: Stage) -> Verdict | None:
@@ -76,8 +77,8 @@ class Relay:
         """Prepare a session.
 
         `offered` are the EHLO keywords that may be promised (None: no backend server was ever reached). `memory` bounds
-        the bodies of all sessions. `judge` gives verdicts whose facts are there; where it returns None, `Judge` leaves as
-        an effect. `epoch` is the time of day (seconds since 1970) at zero on the clock of the events.
+        the bodies of all sessions. `judge` gives verdicts whose facts are there; where it returns None, `Judge` leaves
+        as an effect. `epoch` is the time of day (seconds since 1970) at zero on the clock of the events.
         """
         self.dialogue = dialogue
         self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, epoch)
@@ -111,7 +112,7 @@ class Relay:
     @property
     def over(self) -> bool:
         """Whether the session has ended."""
-        return self._c.phase is Phase.OVER
+        return self._c.over
 
     @property
     def in_body(self) -> bool:
@@ -142,14 +143,14 @@ class Relay:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take an event at a time (seconds on a clock that only goes forward); return what is to be done, in order."""
         c = self._c
-        if c.phase is Phase.OVER:
+        if c.over:
             return []
         if isinstance(event, Started):
             self._since = now
         self._spend(now)
-        self._take(event)
+        self._TAKE[type(event)](self, event)
         self._advance()
-        if c.answers.slots and not self.over:
+        if c.answers.slots and not c.over:
             c.flush()
         self.waits_for = c.waits_for
         effects = c.out.copy()
@@ -170,39 +171,6 @@ class Relay:
                 # The client's rate is not to suffer from a slow backend or disk.
                 c.reception.started += passed
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - a table: one line per event
-        c = self._c
-        match event:
-            case ClientBytes():
-                c.dialogue.count("octets_in", len(event.octets))
-                c.lines.feed(event.octets)
-            case BackendBytes():
-                c.courier.received(event)
-            case Looked():
-                self._looked(event)
-            case Judged():
-                judgement.arrived(c, event.verdict)
-            case BackendOpened():
-                c.courier.opened(event)
-            case BackendFailed():
-                c.courier.could_not_open(event)
-            case BackendClosed():
-                self._backend_lost(event)
-            case ClientClosed():
-                self._client_closed(event.how)
-            case Stored():
-                body.stored(c, event)
-            case Timeout():
-                self._timed_out()
-            case Recall():
-                self._recalled()
-            case Shutdown():
-                self._shut_down(event)
-            case Crashed():
-                c.crashed()
-            case Started():
-                self._start()
-
     def _advance(self) -> None:
         """Go on until something is awaited."""
         c = self._c
@@ -210,21 +178,8 @@ class Relay:
         while going and c.awaits_client:
             if c.verdict is not None:
                 judgement.judged(c, c.verdict)
-                continue
-            reception = c.reception
-            match c.phase:
-                case Phase.CONNECT:
-                    going = self._greet()
-                case Phase.START | Phase.READY | Phase.MAIL:
-                    going = commands.step(c)
-                case Phase.BODY_START if reception is not None:
-                    going = body.started(c, reception)
-                case Phase.BODY if reception is not None:
-                    going = body.step(c, reception)
-                case Phase.SENDING if reception is not None:
-                    going = delivery.step(c, reception)
-                case _:
-                    c.crashed()
+            else:
+                going = _STEPS[c.phase](c)
 
     def _start(self) -> None:
         c = self._c
@@ -238,28 +193,20 @@ class Relay:
         else:
             c.ask(Stage.CONNECT)
 
-    def _greet(self) -> bool:
-        """The client may talk to us: open the backend if it is to be open already, then say our banner."""
+    def _octets(self, event: ClientBytes) -> None:
         c = self._c
-        slot = c.slot
-        if slot is None:
-            c.crashed()
-        elif c.backend.failure is not None:
-            c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
-        elif c.settings.open is OpenMode.CONNECT and not c.backend.connections:
-            c.courier.open()
-        else:
-            c.slot = None
-            c.reply(slot, Own.BANNER)
-            c.phase = Phase.START
-            c.wait_for_client()
-        return True
+        c.dialogue.count("octets_in", len(event.octets))
+        c.lines.feed(event.octets)
+
+    def _backend_spoke(self, event: BackendBytes) -> None:
+        c = self._c
+        if event.client_gone and c.backend.committed:
+            c.gone = c.gone or "lost"
+        c.courier.received(event)
 
     def _looked(self, event: Looked) -> None:
         c = self._c
-        if c.looking:
-            delivery.looked(c, event)
-        elif not c.courier.looked(event):
+        if not c.courier.looked(event):
             # Contract item 7: a client that is gone gets no commit.
             self._client_closed("lost")
 
@@ -271,7 +218,7 @@ class Relay:
         if c.gone:
             return
         c.gone = how
-        if not c.backend.committed and c.phase is not Phase.REPLY:
+        if not c.backend.committed:
             c.finish(how, "client")
 
     def _backend_lost(self, event: BackendClosed) -> None:
@@ -295,7 +242,7 @@ class Relay:
     def _shut_down(self, event: Shutdown) -> None:
         c = self._c
         c.draining = True
-        if event.now and not c.backend.committed and c.phase is not Phase.REPLY:
+        if event.now and not c.backend.committed:
             c.say_goodbye(Own.SHUTDOWN, "shutdown")
 
     def _timed_out(self) -> None:
@@ -331,3 +278,57 @@ class Relay:
             return c.client_due
         limits = c.settings.limits
         return c.reception.started + limits.body_time + c.reception.intake.size / limits.body_rate
+
+    _TAKE: ClassVar[Mapping[type[Event], Callable[["Relay", Any], None]]] = {
+        Started: lambda self, _: self._start(),
+        ClientBytes: _octets,
+        ClientClosed: lambda self, event: self._client_closed(event.how),
+        BackendOpened: lambda self, event: self._c.courier.opened(event),
+        BackendFailed: lambda self, event: self._c.courier.could_not_open(event),
+        BackendBytes: _backend_spoke,
+        BackendClosed: _backend_lost,
+        Judged: lambda self, event: judgement.arrived(self._c, event.verdict),
+        Looked: _looked,
+        Stored: lambda self, event: body.stored(self._c, event),
+        Recall: lambda self, _: self._recalled(),
+        Timeout: lambda self, _: self._timed_out(),
+        Shutdown: _shut_down,
+        Crashed: lambda self, _: self._c.crashed(),
+    }
+    """What an event changes."""
+
+
+def _greet(c: Conversation) -> bool:
+    """The client may talk to us: open the backend if it is to be open already, then say our banner."""
+    slot = c.slot
+    if slot is None:
+        c.crashed()
+    elif c.backend.failure is not None:
+        c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
+    elif c.settings.open is OpenMode.CONNECT and not c.backend.connections:
+        c.courier.open()
+    else:
+        c.slot = None
+        c.reply(slot, Own.BANNER)
+        c.phase = Phase.START
+        c.wait_for_client()
+    return True
+
+
+def _astray(c: Conversation) -> bool:
+    """Nothing can be awaited of the client in this phase: a fault of ours."""
+    c.crashed()
+    return False
+
+
+_STEPS: Mapping[Phase, Callable[[Conversation], bool]] = {
+    Phase.CONNECT: _greet,
+    Phase.START: commands.step,
+    Phase.READY: commands.step,
+    Phase.MAIL: commands.step,
+    Phase.BODY_START: body.started,
+    Phase.BODY: body.step,
+    Phase.VERDICT: _astray,
+    Phase.SENDING: delivery.step,
+}
+"""What goes on when nothing but the client is awaited."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.answers import Own
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 
 
-@plain_members
+@hashed_by_identity
 class Phase(Enum):
     """Where the dialogue with the client stands."""
 
@@ -31,12 +31,9 @@ class Phase(Enum):
     """The final dot was read; the message is being judged."""
     SENDING = "sending"
     """The message goes to the backend, is committed, or waits for its final reply."""
-    REPLY = "reply"
-    """The fate of the message is known; the client is looked at and told."""
-    OVER = "over"
 
 
-@plain_members
+@hashed_by_identity
 class Act(Enum):
     """What a command does."""
 
@@ -59,7 +56,7 @@ class Rule:
     misplaced: Mapping[Phase, Own]
     """What is said in the other phases."""
     says: Own = Own.UNKNOWN_COMMAND
-    """The answer of `Act.SAY`."""
+    """The answer of `Act.SAY` and `Act.RESET`."""
     barrier: bool = False
     junk: bool = False
     """Counts towards the limit for commands without use. Postfix smtpd_junk_command_limit"""
@@ -88,7 +85,7 @@ RULES: Mapping[str, Rule] = {
         {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST},
         barrier=True,
     ),
-    "RSET": Rule(Act.RESET, _ANY, _NOWHERE, barrier=True, junk=True),
+    "RSET": Rule(Act.RESET, _ANY, _NOWHERE, says=Own.RESET, barrier=True, junk=True),
     "NOOP": _said(Own.NOTHING, junk=True),
     "HELP": _said(Own.HELP, junk=True),
     "VRFY": _said(Own.CANNOT_VERIFY, junk=True),

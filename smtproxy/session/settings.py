@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.limits import LIMITS, Limits
-from smtproxy.wire.members import plain_members
 from smtproxy.wire.newlines import NewlineMode
 
 
-@plain_members
 class BodyMode(Enum):
     """How a body travels. DESIGN section 4, "The body"."""
 
@@ -20,7 +18,6 @@ class BodyMode(Enum):
     """Sent as it comes; only the end is held until the verdict."""
 
 
-@plain_members
 class OpenMode(Enum):
     """When the backend connection is opened."""
 

@@ -6,13 +6,13 @@ each command sent leaves one `Awaited` entry, and each reply takes the oldest on
 is nobody's, and its connection is not trusted any more.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
 from smtproxy.session.envelope import Recipient
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
+from smtproxy.wire.values import value
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Slot:
     """Origin of the answer: backend, protocol, or the name of a check."""
 
 
-@plain_members
+@hashed_by_identity
 class Purpose(Enum):
     """What a command to the backend was for."""
 
@@ -41,7 +41,7 @@ class Purpose(Enum):
     END_OF_DATA = "end of data"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Awaited:
     """A reply that the backend owes us."""
 
@@ -57,7 +57,7 @@ class Pairing:
 
     def __init__(self) -> None:
         """Start with nothing owed."""
-        self._awaited: deque[Awaited] = deque()
+        self._awaited: list[Awaited] = []
 
     def expect(self, purpose: Purpose, slot: Slot | None = None) -> None:
         """Note that a command has been sent."""
@@ -65,7 +65,7 @@ class Pairing:
 
     def take(self) -> Awaited | None:
         """Return what the reply just read belongs to; None: nobody waits for it."""
-        return self._awaited.popleft() if self._awaited else None
+        return self._awaited.pop(0) if self._awaited else None
 
     def __len__(self) -> int:
         """Return the number of replies still owed."""

@@ -8,6 +8,7 @@ from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.envelope import Envelope
 from smtproxy.session.settings import RelaySettings
 from smtproxy.wire.replies import Reply
+from smtproxy.wire.values import value
 
 # The final reply of Exchange 2007 and later: "250 2.6.0 <id> [InternalId=1, Hostname=h] Queued mail for delivery".
 _INTERNAL_ID = re.compile(r"\[InternalId=(\d{1,20})(?:, Hostname=([^\],\s]{1,255}))?")
@@ -23,7 +24,7 @@ def outcome_of(reply: Reply) -> str:
     return "rejected" if reply.kind == 5 else "deferred"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ending:
     """How a transaction ended."""
 
@@ -35,7 +36,7 @@ class Ending:
     """Whether the client was there to hear it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Passage:
     """What the backend had to do with a transaction."""
 

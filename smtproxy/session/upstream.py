@@ -5,18 +5,18 @@ owner decides when they leave. A connection whose dialogue went wrong is `broken
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from smtproxy.session.slots import Awaited, Pairing, Purpose, Slot
 from smtproxy.wire.ehlo import HELO_ONLY, Capabilities, parse_ehlo
 from smtproxy.wire.errors import PeerError
 from smtproxy.wire.replies import Reply, ReplyReader
+from smtproxy.wire.values import value
 
 MISCONFIGURED = frozenset({500, 501, 502, 503, 504, 530, 538, 555})
 """Replies that blame our own dialogue, not the mail: they must not bounce anything. DESIGN section 4."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Paired:
     """A reply and what it answers."""
 
@@ -24,7 +24,7 @@ class Paired:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stray:
     """Octets nobody waits for: a reply too many, or something that is no reply. The connection is finished."""
 

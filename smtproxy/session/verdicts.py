@@ -5,15 +5,15 @@ nothing by accident.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
+from smtproxy.wire.values import value
 
 
-@plain_members
+@hashed_by_identity
 class Stage(Enum):
     """When a check may speak."""
 
@@ -28,7 +28,7 @@ class Stage(Enum):
     """A command was answered with an error of ours: nothing is accepted here, but patience may end."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Accepted:
     """The command (at MESSAGE: the message) may go on to the backend."""
 
@@ -39,7 +39,7 @@ class Accepted:
     """Seconds to wait before the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refused:
     """The client hears `reply`, and nothing of this command reaches the backend."""
 

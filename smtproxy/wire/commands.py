@@ -5,10 +5,10 @@ verb and which parameter is allowed when is not known here.
 """
 
 import re
-from dataclasses import dataclass
 
 from smtproxy.wire.errors import Fault, PeerError
 from smtproxy.wire.paths import FORBIDDEN, Path, decode_utf8, parse_path
+from smtproxy.wire.values import value
 
 Parameters = tuple[tuple[str, str | None], ...]
 """(keyword in upper case, value as it was sent or None), in the order of the wire."""
@@ -24,7 +24,7 @@ _ROUTE = (b"<@", b"@")  # no path without a source route begins so
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-~\x80-\xff]+))?\Z")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Command:
     """A command line, cut in two."""
 
@@ -34,7 +34,7 @@ class Command:
     """Without blanks around it; valid UTF-8 without ASCII controls but TAB."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PathCommand:
     """What stands behind MAIL or RCPT."""
 
@@ -107,10 +107,10 @@ def _parse_parameters(text: bytes) -> Parameters:
         keyword = match[1].decode("ascii").upper()
         if keyword in found:
             raise PeerError(Fault.DUPLICATE_PARAMETER, keyword[:32])
-        value = None if match[2] is None else decode_utf8(match[2])
-        if value is not None and FORBIDDEN.search(value):
+        said = None if match[2] is None else decode_utf8(match[2])
+        if said is not None and FORBIDDEN.search(said):
             raise PeerError(Fault.BAD_PARAMETER, "a value with control characters")
-        found[keyword] = value
+        found[keyword] = said
     return tuple(found.items())
 
 
@@ -126,8 +126,8 @@ def compose_rcpt(path: Path, parameters: Parameters) -> bytes:
 
 def _compose(head: str, path: Path, parameters: Parameters) -> bytes:
     line = f"{head}<{path}>"
-    for keyword, value in parameters:
-        line += f" {keyword}" if value is None else f" {keyword}={value}"
+    for keyword, argument in parameters:
+        line += f" {keyword}" if argument is None else f" {keyword}={argument}"
     octets = line.encode()
     # The parsers let no control character in; a value that was made elsewhere must not become a second command either.
     if _CONTROL.search(octets):

@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 from smtproxy.wire.commands import Parameters
 from smtproxy.wire.errors import Fault, PeerError
-from smtproxy.wire.members import plain_members
 from smtproxy.wire.replies import Reply
 
 _KEYWORD = re.compile(
@@ -51,7 +50,6 @@ HELO_ONLY = Capabilities(())
 """A server that knows no EHLO."""
 
 
-@plain_members
 class Combination(Enum):
     """How a keyword of several servers becomes one of ours."""
 

@@ -7,10 +7,10 @@ log as it is.
 
 from enum import Enum
 
-from smtproxy.wire.members import plain_members
+from smtproxy.wire.members import hashed_by_identity
 
 
-@plain_members
+@hashed_by_identity
 class Fault(Enum):
     """The rule that a peer broke; the value is its name in the log."""
 

@@ -13,8 +13,6 @@ ones; regular expressions are twenty times slower; split and join are at the mer
 import io
 from enum import Enum
 
-from smtproxy.wire.members import plain_members
-
 # Dots behind a bare newline are held back as they grow. RFC 5322 2.1.1: no line has more than 998 octets.
 MAX_DOTS = 1000
 
@@ -23,7 +21,6 @@ _BEGUN = tuple(_END[:length] for length in (4, 3, 2, 1))  # the longest first
 _CLEAN = (None, "\r\n")
 
 
-@plain_members
 class NewlineMode(Enum):
     """What becomes of a bare newline (configuration: `bare_newlines`)."""
 

@@ -5,10 +5,10 @@ a command: whatever is no reply ends the reader for good. A reply must never bec
 """
 
 import re
-from dataclasses import dataclass
 
 from smtproxy.wire.errors import Fault, PeerError
 from smtproxy.wire.paths import FORBIDDEN
+from smtproxy.wire.values import value
 
 # RFC 5321 4.5.3.1.5 says 512 for a line. Rule texts of filters with links in them exceed it, and a refusal that the
 # sender could not read would be lost with it. 4096 octets, 128 lines and 32 KiB are far above every EHLO answer and
@@ -24,7 +24,7 @@ _ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=[ \t]|\Z)")  # RFC 3
 _BREAKS = re.compile(rb"[\x00\r\n]")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """A whole reply."""
 

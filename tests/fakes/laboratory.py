@@ -1,7 +1,7 @@
 """A session in memory: the relay, the policy and the sample backend wired together, with a clock that tests move.
 
-It does what `network/driver.py` does, without sockets: it performs effects in order, answers `Judge` and `Look` on the
-spot, and moves octets. It must do nothing that the driver cannot do: an event comes between two events, or interrupts a
+It does what `network/driver.py` does, without sockets: it performs effects in order, judges and looks on the spot, and
+moves octets. It must do nothing that the driver cannot do: an event comes between two events, or interrupts a
 write, and then what was still to go to the backend is dropped. Nothing ever sleeps; a wait that nothing will end jumps
 to the relay's deadline. The hooks `on_...` let a test meddle at each of these places.
 """
@@ -23,7 +23,7 @@ from smtproxy.session.records import FIELDS
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
-from smtproxy.session.verdicts import Verdict
+from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities, intersect
 from tests.fakes.heard import read_replies
 from tests.fakes.policies import default_policy
@@ -69,6 +69,7 @@ class Laboratory:
             self.phrases,
             offered or promised(self.servers.profile, self.settings),
             self.memory,
+            judge=self._judge,
             epoch=EPOCH,
         )
         self.line: Line | None = None
@@ -87,7 +88,7 @@ class Laboratory:
         self.finished = False
         self.on_wait: Callable[[], events.Event | None] = _nothing
         """What happens instead of what the relay waits for."""
-        self.on_judge: Callable[[events.Judge], Verdict | None] = self.verdict
+        self.on_judge: Callable[[Stage], Verdict | None] = self.verdict
         """The verdict; None: it comes later, as an event."""
         self.on_look: Callable[[events.Look, events.Looked], events.Looked] = _as_seen
         """What a look shows."""
@@ -143,6 +144,8 @@ class Laboratory:
 
     def event(self, event: events.Event) -> None:
         """Let something happen to the relay."""
+        if isinstance(event, events.BackendBytes) and self.client_gone and self.relay.committed:
+            event = events.BackendBytes(event.octets, client_gone=True)
         effects = deque(self._handle(event))
         while effects:
             effect = effects.popleft()
@@ -182,9 +185,6 @@ class Laboratory:
         match effect:
             case events.Answer() | events.Forward() | events.ForwardKept() | events.Commit():
                 return self._write(effect)
-            case events.Judge():
-                verdict = self.on_judge(effect)
-                return None if verdict is None else events.Judged(verdict)
             case events.Look():
                 return self.on_look(effect, self._look(effect))
             case events.OpenBackend():
@@ -220,9 +220,16 @@ class Laboratory:
             self.line.write(octets, self.now)
         return interruption
 
-    def verdict(self, effect: events.Judge) -> Verdict:
+    def verdict(self, stage: Stage) -> Verdict:
         """Return the policy's own verdict."""
-        return self.policy.judge(Evidence(effect.stage, self.dialogue), self.phrases)
+        return self.policy.judge(Evidence(stage, self.dialogue), self.phrases)
+
+    def _judge(self, stage: Stage) -> Verdict | None:
+        """Judge on the spot, in the middle of an event, as the driver does. The timeline shows it as an event all the same."""
+        verdict = self.on_judge(stage)
+        if verdict is not None:
+            self.timeline.append((self.now, events.Judged(verdict)))
+        return verdict
 
     def _open(self, effect: events.OpenBackend) -> events.Event:
         got = self.servers.connect(effect.tried, self.now)

@@ -42,6 +42,12 @@ class Log:
     def lines(self) -> list[dict[str, object]]:
         return [orjson.loads(line) for line in self.read().splitlines()]
 
+    def close(self) -> None:
+        """End without waiting for a reader: there is none any more."""
+        os.close(self.reading)
+        self.journal.close()
+        os.close(self.writing)
+
     def stall(self) -> None:
         """Fill the pipe behind the journal's back."""
         fd = os.open(f"/proc/self/fd/{self.writing}", os.O_WRONLY | os.O_NONBLOCK)
@@ -56,9 +62,7 @@ class Log:
 def log() -> Iterator[Log]:
     log = Log()
     yield log
-    log.journal.close()
-    os.close(log.reading)
-    os.close(log.writing)
+    log.close()
 
 
 def test_it_is_a_journal(log: Log) -> None:
@@ -93,9 +97,7 @@ def test_any_fields_are_logged(fields: Mapping[str, object]) -> None:
         journal.close()
         assert log.read().count(b"\n") == 1
         assert journal.writer.lost == 0
-    log.journal.close()
-    os.close(log.reading)
-    os.close(log.writing)
+    log.close()
 
 
 class TestFormats:
@@ -103,11 +105,13 @@ class TestFormats:
         log = Log("auto")
         log.journal.record(Event.STOPPED, {"sessions": 0})
         assert log.lines()[0]["sessions"] == 0
+        log.close()
 
     def test_console_has_no_colours_there(self) -> None:
         log = Log("console")
         log.journal.record(Event.STOPPED, {"sessions": 0})
         assert log.read() == b"2026-11-24T04:16:44.123456Z info    stopped      sessions=0\n"
+        log.close()
 
     @pytest.mark.parametrize(
         ("form", "no_colour", "begin"),
@@ -155,7 +159,7 @@ class TestStalledReader:
         log.stall()
         while log.journal.writer.lost == 0:
             log.journal.note("library", "info", {})
-        log.journal.record(event, {})
+        log.journal.record(event, {"reply": "x" * 500})
         assert log.journal.writer.lost == (1 if reserved else 2)
 
     def test_message_lines_survive_all_others_and_losses_are_told(self, log: Log) -> None:
@@ -258,7 +262,7 @@ class TestStructlog:
         logger.info("second")
         assert [line["event"] for line in log.lines()] == ["first"]
         assert [line["event"] for line in other.lines()] == ["second"]
-        other.journal.close()
+        other.close()
 
 
 COMMIT_AND_DIE = """
@@ -291,7 +295,9 @@ def written_to_a_file(tmp_path: Path) -> bytes:
 def written_to_a_pipe(_tmp_path: Path) -> bytes:
     log = Log()
     commit_and_die(log.writing)
-    return log.read()
+    got = log.read()
+    log.close()
+    return got
 
 
 @pytest.mark.parametrize("written", [written_to_a_file, written_to_a_pipe])
@@ -309,6 +315,7 @@ def test_the_lost_line_is_of_the_format_of_the_others() -> None:
     log.read()
     log.journal.close()
     assert log.read() == b'2026-11-24T04:16:44.123456Z error   log_lost     lost={"stopped":1}\n'
+    log.close()
 
 
 def test_close_is_passed_on(log: Log) -> None:

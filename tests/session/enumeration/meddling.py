@@ -6,7 +6,7 @@ from dataclasses import replace
 from smtproxy.sample.script import Close, Drip, Normal, Pause, Point, Reset, Rule, Say, Script, Silence, Store
 from smtproxy.sample.script import Step as Does
 from smtproxy.session import events
-from smtproxy.session.verdicts import Accepted, Refused, Verdict
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.replies import Reply
 from tests.fakes.laboratory import Laboratory
 from tests.session.enumeration.faults import UNASKED, VANISHED, Fault
@@ -114,17 +114,17 @@ class Meddler:
         lab.now += LATE
         return events.Judged(verdict)
 
-    def _judge(self, effect: events.Judge) -> Verdict | None:
+    def _judge(self, stage: Stage) -> Verdict | None:
         lab, fault = self._lab, self._fault
-        if self.struck or not self._is_here(self.watch.at_judge(effect)):
-            return lab.verdict(effect)
+        if self.struck or not self._is_here(self.watch.at_judge(stage)):
+            return lab.verdict(stage)
         if fault in _REFUSALS:
             self.struck = True
-            return Refused(effect.stage, _REFUSALS[fault], CHECK, drop=fault is Fault.DROPPED)
+            return Refused(stage, _REFUSALS[fault], CHECK, drop=fault is Fault.DROPPED)
         if fault is Fault.TARPIT:
             self.struck = True
-            return Accepted(effect.stage, delay=5.0)
-        self._belated = lab.verdict(effect)
+            return Accepted(stage, delay=5.0)
+        self._belated = lab.verdict(stage)
         return None
 
     def _look(self, effect: events.Look, seen: events.Looked) -> events.Looked:

@@ -30,8 +30,28 @@ _RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...]
         lambda c: _one_group(c) and not (c.pipelined and c.open is OpenMode.CONNECT),
         "there is no second group behind the opening",
     ),
+    (
+        frozenset({Step.LOOK_BODY}),
+        lambda c: not c.body.streams,
+        "what was collected leaves right behind the 354 that was just read: nothing lies between to look for",
+    ),
     (frozenset({Step.WRITE_KEPT}), lambda c: c.body is not Body.HOLD_DISK, "nothing of the body lies on disk"),
 )
+
+
+_BEFORE_ANY_BODY = frozenset(
+    {
+        *(Step.BEFORE_EHLO, Step.BEFORE_MAIL, Step.JUDGING_CONNECT, Step.JUDGING_HELLO, Step.JUDGING_MAIL),
+        *(Step.OPENING, Step.GREETING, Step.EHLO, Step.WRITE_BANNER, Step.WRITE_HELLO),
+    }
+)
+
+
+def same_elsewhere(step: Step, configuration: Configuration) -> str | None:
+    """Return why this step is not enumerated under this configuration although it could be; None: it is."""
+    if step in _BEFORE_ANY_BODY and configuration.body not in (Body.AUTO_SMALL, Body.STREAM):
+        return "long before a body: enumerated with a small one that is collected and one that is streamed"
+    return None
 
 
 def unreached(step: Step, configuration: Configuration) -> str | None:

@@ -1,13 +1,13 @@
 """The schedules: the product of configuration, step and fault, without what cannot happen, which is counted by its reason."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from smtproxy.session.settings import BodyMode
-from tests.session.enumeration.configurations import Body, Configuration, configurations
+from tests.session.enumeration.configurations import Body, Configuration
 from tests.session.enumeration.faults import SCRIPTED, UNASKED, VANISHED, Fault, impossible
-from tests.session.enumeration.reach import unreached
+from tests.session.enumeration.reach import same_elsewhere, unreached
 from tests.session.enumeration.steps import Kind, Step
 
 
@@ -63,7 +63,7 @@ class Product:
 
     def reason(self, schedule: Schedule, step: Step) -> str | None:
         """Return why a schedule cannot happen; None: it can."""
-        reason = impossible(step, schedule.fault)
+        reason = impossible(step, schedule.fault) or same_elsewhere(step, self.configuration)
         if reason is not None or schedule.scripted:
             return reason
         return unreached(step, self.configuration) or self._idle(step, schedule.fault)
@@ -81,9 +81,3 @@ class Product:
         if fault is Fault.MEMORY_FULL and body.mode is BodyMode.STREAM:
             return "nothing of the body is kept in memory"
         return None
-
-
-def everything(reached: Sequence[tuple[Configuration, dict[Step, Circumstances]]]) -> list[Product]:
-    """Return the product under all configurations, given what their sessions without a fault came to."""
-    known = dict(reached)
-    return [Product(one, known[one]) for one in configurations()]

@@ -54,7 +54,6 @@ class Step(Enum):
     LOOK_DATA = (Kind.LOOK, "look before DATA")
     LOOK_BODY = (Kind.LOOK, "look before octets of the body")
     LOOK_COMMIT = (Kind.LOOK, "look right before the commit")
-    LOOK_REPLY = (Kind.LOOK, "look before the final reply")
 
     WRITE_BANNER = (Kind.WRITE, "writing the banner")
     WRITE_HELLO = (Kind.WRITE, "writing EHLO to the backend")

@@ -1,7 +1,7 @@
 """Walks through a session without a fault and notes the steps it comes to, and what the backend connection is like there."""
 
 from smtproxy.session import events
-from smtproxy.session.verdicts import Verdict
+from smtproxy.session.verdicts import Stage, Verdict
 from tests.fakes.laboratory import Laboratory
 from tests.session.enumeration.configurations import Configuration
 from tests.session.enumeration.play import Played, play
@@ -31,9 +31,9 @@ class Surveyor:
     def _wait(self) -> None:
         self._note(self.watch.at_wait())
 
-    def _judge(self, effect: events.Judge) -> Verdict:
-        self._note(self.watch.at_judge(effect))
-        return self._lab.verdict(effect)
+    def _judge(self, stage: Stage) -> Verdict:
+        self._note(self.watch.at_judge(stage))
+        return self._lab.verdict(stage)
 
     def _look(self, effect: events.Look, seen: events.Looked) -> events.Looked:
         self._note(self.watch.at_look(effect))

@@ -58,23 +58,23 @@ class Watch:
             return _by_recipient(line.dialogue.connection.commands[-1], Step.RCPT_1, Step.RCPT_2)
         return None if purpose is None else _REPLY.get(purpose)
 
-    def at_judge(self, effect: events.Judge) -> Step | None:
+    def at_judge(self, stage: Stage) -> Step | None:
         """The step at which this verdict is asked for."""
         dialogue = self._lab.dialogue
         if not self._first:
             return None
-        self._data_judged = self._data_judged or effect.stage is Stage.DATA
-        if effect.stage is Stage.RECIPIENT and dialogue.recipient is not None:
+        self._data_judged = self._data_judged or stage is Stage.DATA
+        if stage is Stage.RECIPIENT and dialogue.recipient is not None:
             address = str(dialogue.recipient.path).encode()
             return _by_recipient(address, Step.JUDGING_RCPT_1, Step.JUDGING_RCPT_2)
-        return _JUDGING.get(effect.stage)
+        return _JUDGING.get(stage)
 
     def at_look(self, effect: events.Look) -> Step | None:
         """The step at which this look is taken."""
         if not self._first:
             return None
         if effect.client:
-            return Step.LOOK_REPLY if self._lab.lines(LogEvent.COMMIT) else Step.LOOK_COMMIT
+            return Step.LOOK_COMMIT
         if self._backend_reads_body:
             return Step.LOOK_BODY
         if self._data_judged:
