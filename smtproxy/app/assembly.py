@@ -13,6 +13,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
+from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
     hello,
@@ -89,4 +90,5 @@ def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: J
     sizes = [
         relay_settings(config, listener).max_message_size for listener in config.listeners if listener.backend == name
     ]
-    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal)
+    warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
+    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm)

@@ -93,6 +93,8 @@ class _Server:
                     accepting.cancel()
                     self._drain(background)
                     background.start_soon(self._second_signal, signals)
+            for made in self._pools.values():
+                made.warm.clear()
             background.cancel_scope.cancel()
         journal.record(Event.STOPPED, {"sessions": self._cut, "reason": "cut off" if self._cut else "drained"})
 

@@ -16,7 +16,6 @@ session ends in `_end`, with its log lines written.
 import contextlib
 import socket
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass
 
@@ -459,7 +458,7 @@ class Session:
     # The backend's connection
 
     def _open_backend(self, effect: events.OpenBackend) -> "events.Event | _Slow":
-        got = self._service.pool.take(effect.tried, self)
+        got = self._service.pool.take(effect.tried, self, fresh=effect.fresh)
         if isinstance(got, Place):
             return self._dial(got)
         if isinstance(got, events.BackendFailed):
@@ -487,6 +486,9 @@ class Session:
     def _dial(self, place: Place) -> events.Event:
         """Begin to connect. Whether it worked shows in the first read: the server speaks first."""
         self._place, server = place, place.server
+        if place.warm is not None:
+            self._backend = place.warm.link
+            return events.BackendOpened(place.warm.upstream)
         if server.address is None:
             self._mailbox.append(events.BackendClosed("name not resolved"))
         else:
@@ -500,6 +502,9 @@ class Session:
     def _close_backend(self, effect: events.CloseBackend) -> None:
         backend, place = self._backend, self._place
         if backend is not None:
+            if effect.warm is not None and place is not None and self._service.pool.keep(place, backend, effect.warm):
+                self._backend = self._place = None
+                return
             if effect.farewell:
                 with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
                     backend.write(effect.farewell)
@@ -520,12 +525,7 @@ class Session:
     def _crashed(self, error: Exception) -> None:
         self._service.journal.record(
             Event.CRASH,
-            {
-                "session": self._id,
-                "where": "session",
-                "error": f"{type(error).__name__}: {error}",
-                "traceback": "".join(traceback.format_exception(error))[-4000:],
-            },
+            {"session": self._id, "where": "session", "error": error, "traceback": error.__traceback__},
         )
 
     def _end(self) -> None:

@@ -17,9 +17,12 @@ from typing import Protocol
 
 import trio
 
+from smtproxy.network.link import Link
 from smtproxy.network.sockets import Endpoint
+from smtproxy.network.warm import Warm, WarmConnections
 from smtproxy.session.events import BackendFailed
 from smtproxy.session.records import Event, Journal
+from smtproxy.session.upstream import Upstream
 from smtproxy.wire.ehlo import Capabilities, intersect
 
 RECALL_AFTER = 1.0
@@ -75,6 +78,8 @@ class Place:
 
     server: Server
     holder: Holder | None
+    warm: Warm | None = None
+    """The connection that comes with it; None: a new one is to be made."""
     given_back: bool = False
 
 
@@ -92,7 +97,13 @@ class Pool:
     """The servers of one backend."""
 
     def __init__(
-        self, name: str, servers: Iterable[Endpoint], max_connections: int, max_message_size: int, journal: Journal
+        self,
+        name: str,
+        servers: Iterable[Endpoint],
+        max_connections: int,
+        max_message_size: int,
+        journal: Journal,
+        warm: WarmConnections | None = None,
     ) -> None:
         """`max_connections` is per server; `max_message_size` in octets bounds the SIZE that is offered."""
         self.name = name
@@ -102,20 +113,26 @@ class Pool:
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
         self._journal = journal
+        self.warm = warm or WarmConnections(0, 0)
         self._waiting: deque[Waiter] = deque()
-        self._places: set[int] = set()
         self._holders: dict[int, Place] = {}
 
     # Places
 
-    def take(self, tried: frozenset[str], holder: Holder) -> Place | BackendFailed | Waiter:
-        """Return a place on a server that was not tried, or why there is none, or a place in the line."""
+    def take(self, tried: frozenset[str], holder: Holder, *, fresh: bool = False) -> Place | BackendFailed | Waiter:
+        """Return a place on a server that was not tried, or why there is none, or a place in the line.
+
+        `fresh`: not one that comes with a warm connection.
+        """
         usable = [server for server in self._in_order() if server.name not in tried]
         if not usable:
             return BackendFailed("none")
         if not self._waiting:
             for server in usable:
-                if server.open < server.ceiling:
+                warm = None if fresh else self.warm.take(server.name)
+                if warm is not None:
+                    return self._hand_over(warm, server, holder)
+                if self._has_room(server):
                     return self._give(server, holder)
         waiter = Waiter(tried, holder)
         self._waiting.append(waiter)
@@ -124,7 +141,7 @@ class Pool:
 
     def take_for_probe(self, server: Server) -> Place | None:
         """Return a place for a probe; None: the server is in full use, which is a sign of life."""
-        return self._give(server, None) if server.open < server.ceiling else None
+        return self._give(server, None) if self._has_room(server) else None
 
     def leave_line(self, waiter: Waiter) -> None:
         """The session does not wait any more; a place that came too late goes to the next one."""
@@ -141,6 +158,15 @@ class Pool:
         place.server.open -= 1
         self._holders.pop(id(place), None)
         self._serve_line()
+
+    def keep(self, place: Place, link: Link, upstream: Upstream) -> bool:
+        """Keep a connection warm, place and all; False: it is to be closed, because others wait or there is no need."""
+        if self._waiting or place.server.open > place.server.ceiling or place.server.down:
+            return False
+        place.holder = place.warm = None
+        self._holders.pop(id(place), None)
+        warm = Warm(place.server.name, link, upstream, trio.current_time(), lambda: self.give_back(place))
+        return self.warm.keep(warm)
 
     def press(self, now: float) -> None:
         """Others wait: ask those who hold a place without using it, the longest first, then those who stream slowly."""
@@ -165,6 +191,15 @@ class Pool:
 
     def _in_order(self) -> list[Server]:
         return sorted(self.servers, key=lambda server: server.down)
+
+    def _has_room(self, server: Server) -> bool:
+        return server.open < server.ceiling or self.warm.evict(server.name)
+
+    def _hand_over(self, warm: Warm, server: Server, holder: Holder) -> Place:
+        """The place that the warm connection held goes on with a new holder."""
+        place = Place(server, holder, warm)
+        self._holders[id(place)] = place
+        return place
 
     def _give(self, server: Server, holder: Holder | None) -> Place:
         server.open += 1
@@ -221,6 +256,8 @@ class Pool:
         if server.down:
             return
         server.down = True
+        while self.warm.evict(server.name):
+            pass
         self._journal.record(
             Event.BACKEND_DOWN,
             {
@@ -232,8 +269,9 @@ class Pool:
             },
         )
 
-    def recover(self, now: float) -> None:
-        """Raise ceilings that were lowered, slowly. Called once a second."""
+    def tend(self, now: float) -> None:
+        """Close warm connections that are over, raise lowered ceilings, slowly. Called once a second."""
+        self.warm.tidy(now)
         for server in self.servers:
             if server.ceiling < self.max_connections and now - server.lowered_at >= RAISE_AFTER:
                 server.ceiling += 1

@@ -25,4 +25,4 @@ async def sweep(sessions: Iterable[Session], pools: Sequence[Pool]) -> None:
             session.sweep(now)
         for pool in pools:
             pool.press(now)
-            pool.recover(now)
+            pool.tend(now)

@@ -15,6 +15,7 @@ from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted
+from smtproxy.wire.commands import compose_rcpt
 from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
 from smtproxy.wire.values import value
@@ -118,10 +119,12 @@ class Carriage:
         "retried",
         "server",
         "settings",
+        "slots",
         "stand",
         "terminator",
         "transaction",
         "tried",
+        "unproven",
         "upstream",
     )
 
@@ -142,8 +145,12 @@ class Carriage:
         """A server turned us away because it has enough connections."""
         self.in_sync = False
         """The backend's transaction is a copy of the envelope."""
+        self.unproven = False
+        """A warm connection that has not answered us yet."""
         self.dirty = False
         """The backend has a transaction that is none of ours any more."""
+        self.slots: list[Slot] = []
+        """The client's commands of the present job."""
         self.mail_slot: Slot | None = None
         self.body = b""
         self.kept = False
@@ -193,9 +200,8 @@ class Carriage:
     def open(self) -> None:
         """Ask for a connection to a server that was not tried yet."""
         self.stand = Stand.OPENING
-        envelope = self.dialogue.envelope
         self.deadline = self.dialogue.now + self.settings.limits.place_time
-        self.out.append(OpenBackend(self.tried, frozenset() if envelope is None else envelope.requires))
+        self.out.append(OpenBackend(self.tried, fresh=self.retried))
 
     def look(self) -> None:
         """Look at the backend, and before a commit at the client, before anything is written."""
@@ -212,8 +218,19 @@ class Carriage:
             envelope.count(recipient)
 
     def requeue(self) -> None:
-        """Keep only the client's own commands in the queue: what is replayed is made anew for the next connection."""
-        self.queue = [entry for entry in self.queue if entry[1] is not None and entry[0] is Purpose.RCPT]
+        """Queue the client's own commands that have no answer yet; what is replayed is made anew each time."""
+        self.queue = []
+        for slot in self.slots:
+            if slot.answer is None and slot.recipient is not None:
+                command = compose_rcpt(slot.recipient.path, slot.recipient.parameters)
+                self.queue.append((Purpose.RCPT, slot, command))
+
+    def reopen(self) -> None:
+        """Not this connection: make a new one and replay the envelope there. Once for each job."""
+        self.retried = True
+        self.requeue()
+        self.close()
+        self.open()
 
     def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
         """Log a reply that blames our own dialogue: it is kept from the client."""
@@ -246,10 +263,17 @@ class Carriage:
         """Let the connection go. QUIT is said between transactions only: inside a body it would be a line of it."""
         if self.upstream is not None or self.stand is Stand.OPENING:
             text = "" if reply is None else f"{reply.code} {reply.text}"
-            self.out.append(CloseBackend(_QUIT if farewell else b"", reason, text))
+            self.out.append(CloseBackend(_QUIT if farewell else b"", self._warm(farewell=farewell), reason, text))
         self.upstream = None
         self.stand = Stand.IDLE
         self.in_sync = self.dirty = False
+
+    def _warm(self, *, farewell: bool) -> Upstream | None:
+        """Return the connection if another session may have it. DESIGN section 4, "Warm connections"."""
+        upstream = self.upstream
+        if upstream is None or not farewell or upstream.worn or not upstream.messages:
+            return None
+        return None if self.in_sync or self.dirty or upstream.unread or upstream.owes else upstream
 
     def end(self) -> None:
         """The job is over."""

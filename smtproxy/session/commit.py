@@ -53,6 +53,10 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
             k.close()
             _decided(k, Fate.DEFERRED, reply, Heard(k.phrases.say(Own.BACKEND_LOST), "protocol"))
         else:
+            if reply.kind == 2:
+                upstream.messages += 1
+            else:
+                upstream.worn = True
             if upstream.unread:
                 k.close()
             _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))

@@ -26,7 +26,6 @@ from smtproxy.session.events import (
 )
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.verdicts import Accepted
-from smtproxy.wire.commands import compose_rcpt
 from smtproxy.wire.replies import Reply
 
 
@@ -58,12 +57,9 @@ class Courier:
     def group(self, slots: list[Slot]) -> None:
         """Forward the commands of these slots; their answers are set when the job is over."""
         k = self._k
-        for slot in slots:
-            if slot.recipient is None:
-                k.mail_slot = slot
-            else:
-                recipient = slot.recipient
-                k.queue.append((Purpose.RCPT, slot, compose_rcpt(recipient.path, recipient.parameters)))
+        k.slots = slots
+        k.mail_slot = next((slot for slot in slots if slot.recipient is None), None)
+        k.requeue()
         self._start(Job.GROUP)
 
     def start_data(self) -> None:
@@ -101,7 +97,8 @@ class Courier:
             case Stand.IDLE | Stand.COMMITTED:
                 return
             case Stand.READY:
-                k.dirty = k.dirty or k.in_sync
+                if k.in_sync and k.upstream is not None:
+                    k.dirty = k.upstream.worn = True
                 k.in_sync = False
             case _:
                 k.close()
@@ -123,6 +120,7 @@ class Courier:
         k.server = upstream.server
         k.connections += 1
         k.dirty = k.in_sync = False
+        k.unproven = upstream.ready
         if upstream.ready:
             opening.reached(k, upstream)
         else:
@@ -189,6 +187,9 @@ class Courier:
                 return
             case Stand.OPENING if k.upstream is not None:
                 opening.next_server(k, event.how)
+            case Stand.WAITING if k.unproven and not k.retried and k.job in (Job.GROUP, Job.DATA):
+                # A warm connection ended between the look and our first command: it has seen nothing of this client.
+                k.reopen()
             case Stand.WAITING:
                 k.fail(Own.BACKEND_LOST)
             case Stand.COMMITTED:
@@ -226,6 +227,7 @@ class Courier:
             else:
                 k.open()
         else:
+            k.server = k.upstream.server
             k.look()
 
     def _send_body(self) -> None:
@@ -250,10 +252,7 @@ class Courier:
             if k.retried:
                 k.fail(Own.BACKEND_LOST)
                 return
-            k.retried = True
-            k.requeue()
-            k.close()
-            k.open()
+            k.reopen()
             return
         # Inside a body. DESIGN section 4, "Backend speaks before the dot".
         reply: Reply | None = None

@@ -168,8 +168,8 @@ class OpenBackend:
     """Get a connection to a server that is not among those tried. Answered by `BackendOpened` or `BackendFailed`."""
 
     tried: frozenset[str]
-    requires: frozenset[str]
-    """EHLO keywords the envelope needs."""
+    fresh: bool = False
+    """A warm connection turned out to be stale: make a new one."""
 
 
 @value
@@ -216,6 +216,8 @@ class CloseBackend:
     """Let the backend connection go. `farewell` (QUIT) is sent if it can be at once; it never ends a message."""
 
     farewell: bytes = b""
+    warm: Upstream | None = None
+    """The connection may serve another session: a message went well on it, nothing was refused, nothing is open."""
     reason: str = ""
     """Empty for an ordinary end; else what was wrong with the server (health)."""
     reply: str = ""

@@ -50,6 +50,7 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
 def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     """Take replies to commands; when the last one owed is there, go on."""
     for got in upstream.receive(octets):
+        k.unproven = False
         if isinstance(got, Stray):
             k.fail(Own.BACKEND_NONSENSE)
             return

@@ -52,7 +52,9 @@ def reached(k: Carriage, upstream: Upstream) -> None:
         k.cannot = True
         next_server(k, "")
         return
-    if k.job is Job.OPEN:
+    if k.unproven:
+        k.look()
+    elif k.job is Job.OPEN:
         k.stand = Stand.READY
         k.end()
     else:

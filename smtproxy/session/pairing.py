@@ -14,6 +14,8 @@ from smtproxy.wire.replies import Reply
 def pair(k: Carriage, got: Paired) -> None:
     """Act on one reply to a command. RFC 5321 4.3.2"""
     reply, purpose, slot = got.reply, got.awaited.purpose, got.awaited.slot
+    if reply.code >= 400 and k.upstream is not None:
+        k.upstream.worn = True
     if reply.code == 421:
         # RFC 5321 3.8: the server is going away. Never passed on: the client's session with us lives.
         k.backend_reply = reply

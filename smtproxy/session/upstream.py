@@ -43,9 +43,11 @@ class Upstream:
         "banner",
         "broken",
         "capabilities",
+        "messages",
         "ready",
         "refusal",
         "server",
+        "worn",
     )
 
     def __init__(self, server: str, hostname: str, *, extended: bool = True) -> None:
@@ -59,6 +61,10 @@ class Upstream:
         self.refusal: Reply | None = None
         """The reply that broke the opening."""
         self.banner = ""
+        self.messages = 0
+        """Messages it delivered."""
+        self.worn = False
+        """Something was refused or given up on it: it serves its session to the end, but no other one."""
         self._hostname = hostname
         self._extended = extended
         self._reader = ReplyReader()

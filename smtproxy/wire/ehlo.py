@@ -169,6 +169,8 @@ def unsupported(verb: str, parameters: Parameters, offered: Capabilities) -> str
             if value is not None:
                 raise PeerError(Fault.BAD_PARAMETER, f"{keyword} takes no value")
         elif value is None or not rule.value.fullmatch(value):
+            if keyword == "BODY" and value is not None and value.upper() == "BINARYMIME":
+                return keyword  # well formed, but of a keyword that is withheld. RFC 3030 3
             raise PeerError(Fault.BAD_PARAMETER, f"{keyword} with a value it cannot have")
         elif not value.isascii() and not offered.has("SMTPUTF8"):
             return keyword

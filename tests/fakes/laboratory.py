@@ -225,7 +225,7 @@ class Laboratory:
         return self.policy.judge(Evidence(stage, self.dialogue), self.phrases)
 
     def _judge(self, stage: Stage) -> Verdict | None:
-        """Judge on the spot, in the middle of an event, as the driver does. The timeline shows it as an event all the same."""
+        """Judge on the spot, in the middle of an event, as the driver does. The timeline shows it as an event."""
         verdict = self.on_judge(stage)
         if verdict is not None:
             self.timeline.append((self.now, events.Judged(verdict)))

@@ -91,7 +91,7 @@ def configurations() -> Iterator[Configuration]:
 
 
 def _letter(number: int, body: Body, pieces: int) -> Letter:
-    """A letter whose body cannot be mistaken for another's; of three pieces, one ends inside a newline, one before a dot."""
+    """A letter with a body of its own; of three pieces, one ends inside a newline, one before a dot."""
     filler = f"Line of letter {number}, long enough to fill some of the room there is.\r\n" * (8 if body.large else 1)
     head = f"Message-ID: <letter-{number}@client.example>\r\nX-Letter: {number}\r\n\r\n"
     text = f"{head}{filler}..\r\n..hidden\r\n{filler}..two dots\r\nEnd of letter {number}.\r\n".encode()

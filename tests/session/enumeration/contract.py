@@ -1,4 +1,4 @@
-"""The judges: the contract of DESIGN section 2, item by item, over one session. A judge returns what is wrong, in words.
+"""The judges: the contract of DESIGN section 2, item by item, over one session. A judge yields what is wrong.
 
 They read what the backend recorded, what the client heard, what the log says, and the order of events and effects.
 They must never ask the relay, and must hold for every schedule: what is due where is the matter of `expectations.py`.
@@ -9,20 +9,24 @@ from collections.abc import Callable, Iterator
 
 from smtproxy.session import events
 from smtproxy.session.records import Event as LogEvent
-from smtproxy.session.verdicts import Accepted, Refused, Stage
+from smtproxy.session.verdicts import Accepted, Refused
 from tests.fakes.heard import read_replies
 from tests.fakes.laboratory import SESSION
 from tests.session.enumeration.faults import Fault
 from tests.session.enumeration.play import MEMORY
+from tests.session.enumeration.steps import Step
 from tests.session.enumeration.trial import Case, Trial
 
 _TRACE = re.compile(rb"Received: [^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
 _PATIENCE = 600.0
+_CANNOT_BE_TOLD = (Step.DOT, Fault.STALE_BEFORE)
+"""Item 10: a stray 2xx between our look and the backend's reply to the dot cannot be told from that reply."""
+_ENDS_THE_WAIT = (events.BackendBytes, events.BackendClosed, events.Crashed)
 _FATES = {2: "delivered", 4: "deferred", 5: "rejected"}
 
 
 def acknowledged_by_the_backend(trial: Trial) -> Iterator[str]:
-    """Item 1: a final 2xx comes from the backend that took the same octets, and is passed on as it is. Items 3, 5: so are they."""
+    """Items 1, 3, 5: a final 2xx comes from the backend that took the same octets, and is passed on as it is."""
     for letter in trial.played.letters:
         heard = trial.played.reply(".", letter.number)
         taken = trial.deliveries(letter)
@@ -95,7 +99,7 @@ def logged(trial: Trial) -> Iterator[str]:
         if not (isinstance(before, events.Record) and before.event is LogEvent.COMMIT):
             yield f"the terminator left behind {before}, not behind a commit line"
         elif before.fields["transaction"] != case.line["transaction"]:
-            yield f"the commit line speaks of {before.fields['transaction']}, the message line of {case.line['transaction']}"
+            yield f"a commit line for {before.fields['transaction']}, a message line for {case.line['transaction']}"
     if len(lab.lines(LogEvent.COMMIT)) != len(lab.effects(events.Commit)):
         yield "commit lines and commits differ in number"
     said = sum(len(read_replies(one.octets)[0]) for one in lab.effects(events.Answer) if isinstance(one, events.Answer))
@@ -134,7 +138,7 @@ def _outcome(trial: Trial, case: Case) -> Iterator[str]:
         due = "451" if final is None or fate == "unknown" else str(final.code)
         if not reply.startswith(due):
             yield f"the backend said {case.answered!r} to the dot, and the reply is {reply!r}"
-        if fate == "unknown" and not isinstance(case.ended_by, events.BackendBytes | events.BackendClosed | events.Crashed):
+        if fate == "unknown" and not isinstance(case.ended_by, _ENDS_THE_WAIT):
             waited = case.ended_at - (case.committed_at or 0.0)
             if not isinstance(case.ended_by, events.Timeout) or waited < _PATIENCE:
                 yield f"given up {waited} s after the commit because of {case.ended_by}"
@@ -157,14 +161,14 @@ def _recipients(trial: Trial, case: Case, letter: int) -> Iterator[str]:
 
 
 def paired(trial: Trial) -> Iterator[str]:
-    """Item 7: one reply for each command, in order; a look that shows nothing right before the commit; nothing stray."""
+    """Item 7: one reply for each command, in order; a clean look right before the commit; nothing stray."""
     played = trial.played
     lab = played.lab
     if played.stuck:
         yield played.stuck
     unanswered = [one.command for one in played.exchanges if one.reply is None]
     last = [one.reply for one in played.exchanges if one.reply is not None][-1:]
-    ended = played.client_left or (last and last[0].code in {421, 521, 554})
+    ended = played.client_left or (last and last[0].code in {421, 521, 554}) or played.schedule.fault is Fault.CRASH
     goodbyes, _ = read_replies(played.surplus)
     if unanswered and not ended and not goodbyes:
         yield f"not answered: {unanswered}, the last reply being {last}"
@@ -173,7 +177,8 @@ def paired(trial: Trial) -> Iterator[str]:
     for one in played.exchanges:
         if one.reply is None:
             continue
-        if b"STRAY" in one.reply.octets and (one.reply.code < 400 or one.reply.code == 421):
+        stray = b"STRAY" in one.reply.octets and (one.reply.code < 400 or one.reply.code == 421)
+        if stray and (played.schedule.step, played.schedule.fault) != _CANNOT_BE_TOLD:
             yield f"{one.command} was answered by {one.reply.octets!r}"
         named = re.search(rb"<([^>]*)>", one.reply.octets)
         if one.command.verb in {"MAIL", "RCPT"} and named and named[1].decode() != one.command.argument:
@@ -185,9 +190,7 @@ def paired(trial: Trial) -> Iterator[str]:
                 yield f"committed behind {look} -> {seen}"
 
 
-def _look_before(
-    timeline: list[tuple[float, events.Event | events.Effect]], commit: int
-) -> tuple[object, object]:
+def _look_before(timeline: list[tuple[float, events.Event | events.Effect]], commit: int) -> tuple[object, object]:
     """Return the last event before a commit, and the effect that brought it about."""
     for place in range(commit - 2, 0, -1):
         what = timeline[place][1]
@@ -201,12 +204,12 @@ def committed_in_time(trial: Trial) -> Iterator[str]:
     played = trial.played
     for letter in played.letters:
         case = trial.case(letter)
-        dot = next((one.sent for one in played.exchanges if one.command.verb == "." and one.command.letter == letter.number), None)
+        dots = [one.sent for one in played.exchanges if (one.command.verb, one.command.letter) == (".", letter.number)]
         if case is not None and case.committed_at is not None:
-            if dot is None:
+            if not dots:
                 yield f"letter {letter.number} was committed, and its dot was never sent"
-            elif case.committed_at - dot > played.lab.settings.commit_by:
-                yield f"letter {letter.number} was committed {case.committed_at - dot} s after its dot"
+            elif case.committed_at - dots[0] > played.lab.settings.commit_by:
+                yield f"letter {letter.number} was committed {case.committed_at - dots[0]} s after its dot"
 
 
 def nothing_left(trial: Trial) -> Iterator[str]:

@@ -35,7 +35,7 @@ def lives(trial: Trial) -> Iterator[str]:
     schedule = trial.played.schedule
     step, fault = schedule.step, schedule.fault
     ended = trial.played.lab.lines(LogEvent.SESSION)[0]["ended"]
-    if fault in _ENDS_SESSION or (step, fault) in {(Step.JUDGING_CONNECT, F.REFUSED), (Step.JUDGING_CONNECT, F.DEFERRED)}:
+    if fault in _ENDS_SESSION or (step is Step.JUDGING_CONNECT and fault in {F.REFUSED, F.DEFERRED}):
         return
     if step is not None and step.name.startswith("WRITE_") and fault is F.STALLED and ended == "timeout":
         return  # it is the client who takes no more

@@ -96,11 +96,13 @@ POSSIBLE: Mapping[Kind, frozenset[Fault]] = {
     | VANISHED,
     Kind.REPLY: _REPLIES | _STORED | _SPOKEN - {F.HALF_A_REPLY} | VANISHED | _OWN | {F.CLIENT_LOST, F.CLIENT_UNSEEN},
     Kind.LOOK: _SPOKEN - {F.SAYS_503} | VANISHED | {F.CLIENT_UNSEEN},
-    Kind.WRITE: frozenset({F.CLIENT_LOST, F.SHUTDOWN, F.SAYS_2XX, F.SAYS_421, F.SAYS_5XX, F.GARBAGE}) | VANISHED | _WRITING,
+    Kind.WRITE: _WRITING | VANISHED | {F.CLIENT_LOST, F.SHUTDOWN, F.SAYS_2XX, F.SAYS_421, F.SAYS_5XX, F.GARBAGE},
     Kind.OPENING: _PLACE | {F.CLIENT_LOST, F.SHUTDOWN, F.LATE_REPLY},
 }
 """The faults that can strike at a kind of step."""
 
+_COMMANDS = frozenset({Step.WRITE_HELLO, Step.WRITE_GROUP, Step.WRITE_DATA})
+"""Writes of commands to the backend."""
 _ANSWERS = frozenset({Step.WRITE_BANNER, Step.WRITE_ANSWER, Step.WRITE_GO_AHEAD, Step.WRITE_FINAL})
 """Writes to the client."""
 
@@ -120,6 +122,8 @@ def impossible(step: Step, fault: Fault) -> str | None:
         return "room is needed while a body is taken in only"
     if step in _ANSWERS and fault not in {F.CLIENT_LOST, F.STALLED, F.SLOW_WRITE}:
         return "while it writes to the client the driver heeds nothing but the client"
+    if step in _COMMANDS and fault in _SPOKEN:
+        return "what the backend says while commands are written is read behind them: the same as a stale reply"
     if step is Step.WRITE_TERMINATOR and fault in (F.CLIENT_LOST, F.SHUTDOWN):
         return "while the terminator leaves the driver heeds nothing but the backend"
     if step is Step.WRITE_TERMINATOR and fault is not F.GONE and fault in _SPOKEN | VANISHED:
@@ -136,14 +140,14 @@ def _reason(kind: Kind, fault: Fault) -> str:
 
 
 _REASONS: tuple[tuple[frozenset[Fault], str], ...] = (
-    (_CLIENT_READ, "the client is read only while the relay waits for it; else its end is found by the sweeper or a look"),
+    (_CLIENT_READ, "the client is read only while the relay waits for it; else the sweeper or a look finds its end"),
     (frozenset({F.CLIENT_LOST, F.CLIENT_UNSEEN}), "while the relay {} a lost client is read, or met by the next step"),
     (_POLICY, "the policy speaks only where it is asked"),
     (_ROOM, "room is needed while a body is taken in only"),
     (_PLACE, "a server is looked for only where a connection is asked for"),
     (_WRITING, "nothing is written while the relay {}"),
     (_REPLIES | _STORED, "no reply is due while the relay {}"),
-    (_SPOKEN | VANISHED, "covered by the other ways of talking out of turn, or there is no connection, while the relay {}"),
+    (_SPOKEN | VANISHED, "no connection, or the same as another way of talking out of turn, while the relay {}"),
     (frozenset({F.LEASE, F.TIME_OUT}), "the relay {}: its deadline is met by silence, late replies and stalled writes"),
     (_OWN, "events of our own are delivered between waits, not while the relay {}"),
 )

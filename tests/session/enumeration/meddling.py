@@ -1,4 +1,4 @@
-"""Lets one fault strike in one session, at one step, by what a driver, a policy, a peer or the sample backend can do."""
+"""Lets one fault strike in one session, at one step, by what a driver, a policy, a peer or the backend can do."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from smtproxy.wire.replies import Reply
 from tests.fakes.laboratory import Laboratory
 from tests.session.enumeration.faults import UNASKED, VANISHED, Fault
 from tests.session.enumeration.schedules import Schedule
-from tests.session.enumeration.steps import Kind, Step
+from tests.session.enumeration.steps import Step
 from tests.session.enumeration.watch import Watch
 
 LATE = 100.0
@@ -43,6 +43,12 @@ _DOES: Mapping[Fault, tuple[Does, ...]] = {
     Fault.STORED_AND_GONE: (Store(), Close()),
     Fault.STORED_AND_SILENT: (Store(), Silence()),
     Fault.SILENCE: (Silence(),),
+}
+_OWN_EVENTS: Mapping[Fault, events.Event] = {
+    Fault.RECALL: events.Recall(),
+    Fault.DRAIN: events.Shutdown(),
+    Fault.SHUTDOWN: events.Shutdown(now=True),
+    Fault.CRASH: events.Crashed(),
 }
 _REFUSALS: Mapping[Fault, Reply] = {
     Fault.REFUSED: Reply(550, (b"5.7.1 not wanted",)),
@@ -189,6 +195,8 @@ class Meddler:
     def _between(self) -> events.Event | None:
         """Return the event that the fault is, or do what it changes without one."""
         lab, fault = self._lab, self._fault
+        if fault in _OWN_EVENTS:
+            return _OWN_EVENTS[fault]
         match fault:
             case Fault.CLIENT_EOF | Fault.CLIENT_RESET | Fault.CLIENT_LOST:
                 self._leave()
@@ -199,12 +207,6 @@ class Meddler:
                 return None
             case Fault.LATE_VERDICT:
                 return None
-            case Fault.RECALL:
-                return events.Recall()
-            case Fault.DRAIN | Fault.SHUTDOWN:
-                return events.Shutdown(now=fault is Fault.SHUTDOWN)
-            case Fault.CRASH:
-                return events.Crashed()
             case Fault.LEASE:
                 lab.now = lab.relay.deadline
                 return events.Timeout()

@@ -1,4 +1,4 @@
-"""The schedules: the product of configuration, step and fault, without what cannot happen, which is counted by its reason."""
+"""The schedules: the product of configuration, step and fault, without what cannot happen, counted by its reason."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Walks through a session without a fault and notes the steps it comes to, and what the backend connection is like there."""
+"""Walks through a session without a fault and notes the steps it comes to, and the backend connection there."""
 
 from smtproxy.session import events
 from smtproxy.session.verdicts import Stage, Verdict

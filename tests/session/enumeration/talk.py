@@ -82,7 +82,7 @@ def _step_by_step(letter: Letter) -> Talk:
     if not _go_ahead(data):
         yield _RSET
         return
-    for segment in _body(letter):
+    for segment in _body(letter):  # noqa: UP028 - a list takes no replies: `yield from` would hand them to it
         yield segment
 
 
@@ -94,7 +94,7 @@ def _all_at_once(letters: Sequence[Letter], step: Step = Step.BEFORE_MAIL) -> Ta
         behind = _group(following) if following else (b"", ())
         if _go_ahead(replies):
             *others, last = _body(letter)
-            for segment in others:
+            for segment in others:  # noqa: UP028 - as above
                 yield segment
             replies = yield Segment(last.octets + behind[0], last.commands + behind[1], last.step)
         elif following:
@@ -121,7 +121,8 @@ def _data(letter: Letter) -> tuple[bytes, tuple[Command, ...]]:
 
 
 def _body(letter: Letter) -> list[Segment]:
-    steps: tuple[Step | None, ...] = _BODY_STEPS if len(letter.parts) == len(_BODY_STEPS) else (None,) * len(letter.parts)
+    whole = len(letter.parts) == len(_BODY_STEPS)
+    steps: tuple[Step | None, ...] = _BODY_STEPS if whole else (None,) * len(letter.parts)
     segments = [Segment(part, (), step) for part, step in zip(letter.parts, steps, strict=True)]
     last = segments.pop()
     return [*segments, Segment(last.octets + b".\r\n", (Command(".", "", letter.number),), last.step)]

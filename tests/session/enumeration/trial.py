@@ -1,4 +1,4 @@
-"""What became of each transaction of a session that was played, put together from its timeline for the judges to read."""
+"""What became of each transaction of a session that was played, put together from its timeline for the judges."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -68,8 +68,10 @@ def put_together(played: Played) -> Trial:
     event: events.Event | None = None
     for place, (at, what) in enumerate(played.lab.timeline):
         match what:
-            case events.Judged() if what.verdict.stage is Stage.MESSAGE:
-                case.verdict, event = what.verdict, what
+            case events.Judged():
+                # On the spot, in the middle of another event: it brings nothing about by itself.
+                if what.verdict.stage is Stage.MESSAGE:
+                    case.verdict = what.verdict
             case events.Commit():
                 case.committed_at, case.commit, case.commits = at, place, case.commits + 1
             case events.BackendBytes():

@@ -1,4 +1,4 @@
-"""Tells at which step a session is, from outside: by what the relay waits for, what it writes, and what was said so far.
+"""Tells at which step a session is, from outside: by what the relay waits for, what it writes, what was said so far.
 
 Only the first letter has steps, and the session before it; of a step that comes twice the first time counts. It must
 look at nothing but what a driver, a policy or a peer can see.

@@ -40,10 +40,13 @@ def _spoken(reply: Heard) -> str:
 
 
 def replies_match(heard: Sequence[str], told: Sequence[str]) -> bool:
-    """Each reply is the one that was told, at least up to a blank."""
-    return len(heard) == len(told) and all(
-        reply == beginning or reply.startswith(f"{beginning} ") for reply, beginning in zip(heard, told, strict=True)
-    )
+    """Each reply is the one that was told, at least up to the end of a word."""
+    return len(heard) == len(told) and all(map(_begins, heard, told))
+
+
+def _begins(reply: str, told: str) -> bool:
+    behind = reply[len(told) : len(told) + 1]
+    return reply.startswith(told) and not behind.isalnum() and behind != "."
 
 
 @dataclass(slots=True)
@@ -60,11 +63,11 @@ class Commands:
         return [command.decode("utf-8", "backslashreplace") for command in commands[told:]]
 
     def untold(self) -> dict[int, list[str]]:
-        """What nobody accounted for, where at least something was told."""
+        """What nobody accounted for, where at least something was told. QUIT goes without saying."""
         if not self._told:
             return {}
         rests = {connection.number: self.since(connection.number) for connection in self.record.connections}
-        return {number: commands for number, commands in rests.items() if commands}
+        return {number: commands for number, commands in rests.items() if commands not in ([], ["QUIT"])}
 
 
 Log = Sequence[tuple[Event, Mapping[str, object]]]
@@ -90,6 +93,7 @@ def check_log(scene: Scene, log: Log) -> None:
     committed = [line["transaction"] for line in lines.get("commit", [])]
     assert len(committed) == len(set(committed))
     assert {line["transaction"] for line in delivered} <= set(committed)
+    assert all(line["server"] for line in [*delivered, *lines.get("commit", [])]), "delivered to a server without a name"
 
 
 def check_backend(scene: Scene, record: BackendRecord, commands: Commands, log: Log) -> None:

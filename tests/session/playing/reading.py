@@ -32,7 +32,7 @@ from pathlib import Path
 from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
 from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
-from smtproxy.sample.profile import Profile
+from smtproxy.sample.profile import Profile, UnknownRecipients
 from smtproxy.sample.profiles import PROFILES
 from smtproxy.sample.script_file import parse_script
 from smtproxy.session.records import Event
@@ -130,7 +130,7 @@ def _step(word: str, rest: str) -> Step:
         case "client" if rest in ("close", "reset", "shutdown"):
             return Leave(rest)
         case _ if word.startswith("B"):
-            return Got(int(word[1:] or 1), tuple(rest.split(" | ")))
+            return Got(int(word[1:] or 1), tuple(rest.split(" | ")) if rest else ())
         case _:
             raise ValueError(f"{word} {rest}")
 
@@ -199,14 +199,22 @@ def _profile(value: object) -> Profile:
     changes = _table(value)
     profile = PROFILES[str(changes.pop("profile", "exchange"))]
     texts = replace(profile.texts, **_table(changes.pop("texts", {})))
-    for name in ("ehlo", "known_recipients"):
-        if name in changes:
-            changes[name] = (tuple if name == "ehlo" else frozenset)(_list(changes[name]))
-    return replace(profile, texts=texts, **{name: _octets(name, value) for name, value in changes.items()})
+    return replace(profile, texts=texts, **{name: _typed(name, value) for name, value in changes.items()})
 
 
-def _octets(name: str, value: object) -> object:
-    return unescape(str(value)) if name in ("blank", "line_end") else value
+def _typed(name: str, value: object) -> object:
+    """A value of a profile as its field wants it."""
+    match name:
+        case "ehlo":
+            return tuple(_list(value))
+        case "known_recipients":
+            return frozenset(_list(value))
+        case "unknown_recipients":
+            return UnknownRecipients(str(value))
+        case "blank" | "line_end":
+            return unescape(str(value))
+        case _:
+            return value
 
 
 def _offered(profile: Profile) -> list[str]:

@@ -24,7 +24,7 @@ from tests.session.playing.checking import Commands, Ear, check_backend, check_l
 from tests.session.playing.memory import promised
 from tests.session.playing.scene import Got, Hear, Leave, Say, Scene, Wait
 
-_ANSWER = 2000.0
+_ANSWER = 1000.0
 """Seconds on the jumping clock within which each reply must come: more than any limit of a session."""
 _IDLE = 0.005
 """Real seconds without any event after which the clock jumps: loopback needs microseconds."""

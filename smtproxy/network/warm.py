@@ -1,0 +1,95 @@
+"""Warm connections: backend connections that went well and wait a moment for the next session. DESIGN section 4.
+
+Greeting, hello and goodbye are a fifth of what a small message costs, here and at the backend. What may be kept is
+decided by `session/carriage.py` (`_warm`): a message was delivered on it, nothing was refused or given up, nothing is
+open. Here it is bounded in number, age and use, looked at every second and when it is taken: one that spoke or ended
+meanwhile is closed, not used. It holds its place below `max_connections` all the while.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smtproxy.network.link import Link
+from smtproxy.network.sockets import SPOKE, seen
+from smtproxy.session.upstream import Upstream
+
+MESSAGES = 100
+"""Messages after which a connection is not kept any more. Exchange counts errors and rates by connection; Exim, too,
+ends a connection after a number of messages (smtp_accept_max_per_connection = 1000)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A connection that waits."""
+
+    server: str
+    """host:port."""
+    link: Link
+    upstream: Upstream
+    since: float
+    give_back: Callable[[], None]
+    """Gives its place back to the pool."""
+
+
+class WarmConnections:
+    """All warm connections of a backend."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        """Keep at most `most` connections per server, each for `seconds`."""
+        self._most = most
+        self._seconds = seconds
+        self._kept: list[Warm] = []
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._kept)
+
+    def keep(self, warm: Warm) -> bool:
+        """Take a connection over, if there is room for it and it is not used up; else it stays the caller's."""
+        if warm.upstream.messages >= MESSAGES:
+            return False
+        if sum(one.server == warm.server for one in self._kept) >= self._most:
+            return False
+        self._kept.append(warm)
+        return True
+
+    def take(self, server: str) -> Warm | None:
+        """Hand out the connection to a server that was used last; the longest idle ones are left to end."""
+        for place in range(len(self._kept) - 1, -1, -1):
+            warm = self._kept[place]
+            if warm.server == server:
+                del self._kept[place]
+                if not seen(warm.link.sock, SPOKE):
+                    return warm
+                _close(warm)
+        return None
+
+    def evict(self, server: str) -> bool:
+        """Close one connection to a server to make room for a new one; return whether there was one."""
+        for warm in self._kept:
+            if warm.server == server:
+                self._kept.remove(warm)
+                _close(warm)
+                return True
+        return False
+
+    def tidy(self, now: float) -> None:
+        """Close what has waited too long, and what spoke or ended. Called once a second."""
+        for warm in tuple(self._kept):
+            if now - warm.since >= self._seconds or seen(warm.link.sock, SPOKE):
+                self._kept.remove(warm)
+                _close(warm)
+
+    def clear(self) -> None:
+        """Close all of them."""
+        kept, self._kept = self._kept, []
+        for warm in kept:
+            _close(warm)
+
+
+def _close(warm: Warm) -> None:
+    with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
+        warm.link.write(b"QUIT\r\n")
+    warm.link.close()
+    warm.give_back()
