@@ -97,7 +97,7 @@ class Session:
         self._id = session_id()
         self._phrases = Phrasebook(service.settings.hostname, self._id)
         self._relay = Relay(
-            Dialogue(self._id, address[0], address[1]),
+            Dialogue(self._id, address[0], address[1], trio.current_time()),
             service.settings,
             self._phrases,
             service.pool.offered,

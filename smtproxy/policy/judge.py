@@ -46,8 +46,11 @@ class Policy:
     def judge(self, evidence: Evidence, phrases: Phrasebook) -> Verdict:
         """Return the verdict of a stage. Pure: the same evidence gives the same verdict."""
         stage = evidence.stage
+        checks = self._by_stage[stage]
+        if not checks:
+            return _NOTHING_FOUND[stage]
         found: list[tuple[Check, Finding, Action]] = []
-        for check in self._by_stage[stage]:
+        for check in checks:
             try:
                 finding = check.spec.run(check.options, evidence)
             except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it

@@ -9,7 +9,6 @@ from smtproxy.session.transaction import said
 from smtproxy.wire.replies import Reply
 
 _LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY})
-_COUNTERS = ("commands", "transactions", "delivered", "recipients", "refused", "octets_in", "octets_out")
 
 
 @dataclass(slots=True)
@@ -23,10 +22,6 @@ class Account:
     origins: dict[str, int] = field(default_factory=dict)
     last_reply: Reply | None = None
 
-    def wait(self, wait: Wait, seconds: float) -> None:
-        """Note that time was spent waiting."""
-        self.waited[wait] = self.waited.get(wait, 0.0) + seconds
-
     def note(self, notes: tuple[Mapping[str, object], ...], limit: int) -> None:
         """Add findings, as many as the line may hold."""
         self.notes.extend(notes[: max(0, limit - len(self.notes))])
@@ -38,7 +33,7 @@ class Account:
 
     def fields(self, dialogue: Dialogue, listener: str, connections: int, ended: str, by: str) -> Mapping[str, object]:
         """Return the fields of the `session` line."""
-        hello, counts = dialogue.hello, dialogue.counts
+        hello = dialogue.hello
         return {
             "session": dialogue.session,
             "listener": listener,
@@ -46,7 +41,13 @@ class Account:
             "port": dialogue.port,
             "hello": None if hello is None else hello.name,
             "hello_verb": None if hello is None else hello.verb,
-            **{name: counts.get(name, 0) for name in _COUNTERS},
+            "commands": dialogue.commands,
+            "transactions": dialogue.transactions,
+            "delivered": dialogue.delivered,
+            "recipients": dialogue.recipients,
+            "refused": dialogue.refused,
+            "octets_in": dialogue.octets_in,
+            "octets_out": dialogue.octets_out,
             "errors": dialogue.errors,
             "backend_connections": connections,
             "findings": self.notes,

@@ -8,7 +8,7 @@ from smtproxy.session import commands, delivery
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Heard
 from smtproxy.session.conversation import Conversation
-from smtproxy.session.events import Keep, Stored
+from smtproxy.session.events import Keep, Stored, Wait
 from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import BodyMode
@@ -117,13 +117,14 @@ def _pass_on(c: Conversation, reception: Reception, body: bytes) -> None:
             c.phase = Phase.BODY_START
             c.courier.start_data()
         else:
-            c.storing = reception.on_disk = True
+            reception.on_disk = True
+            c.held_up = Wait.STORAGE
             c.out.append(Keep(reception.empty()))
 
 
 def stored(c: Conversation, event: Stored) -> None:
     """Octets were kept on disk, or could not be."""
-    c.storing = False
+    c.held_up = None
     if event.failed and c.reception is not None:
         give_up(c, c.reception, Heard(c.phrases.say(Own.DISK_FULL), "protocol"))
 

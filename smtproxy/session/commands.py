@@ -21,19 +21,22 @@ from smtproxy.wire.replies import Reply
 
 def step(c: Conversation) -> bool:
     """Read and begin one command, or send the group that is complete; return whether there may be more to do."""
-    _group_done(c)
-    command, c.held = c.held, None
-    if command is None:
-        if len(c.group) >= c.settings.limits.group:
-            return _send_group(c)
+    if c.slot is not None or c.backend.failure is not None:
+        _group_done(c)
+    command = c.held
+    if command is not None:
+        c.held = None
+    elif not len(c.lines) or len(c.group) >= c.settings.limits.group:
+        return _send_group(c) if c.group else _nothing_to_read(c)
+    else:
         try:
             line = c.lines.next()
-            command = None if line is None else parse_command(line)
+            if line is None:
+                return _send_group(c) if c.group else _nothing_to_read(c)
+            command = parse_command(line)
         except PeerError as error:
             _malformed(c, error)
             return True
-        if command is None:
-            return _send_group(c) if c.group else _nothing_to_read(c)
     rule = RULES.get(command.verb)
     if c.group and (rule is None or rule.barrier):
         c.held = command
@@ -70,7 +73,7 @@ def _nothing_to_read(c: Conversation) -> bool:
 
 
 def _malformed(c: Conversation, error: PeerError) -> None:
-    c.dialogue.count("commands")
+    c.dialogue.commands += 1
     c.wait_for_client()
     if error.fault is Fault.LINE_ENDLESS:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "endless_line")
@@ -81,9 +84,9 @@ def _malformed(c: Conversation, error: PeerError) -> None:
 def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
     """Open a slot for a command and act on it by the rules table."""
     dialogue, limits = c.dialogue, c.settings.limits
-    dialogue.count("commands")
+    dialogue.commands += 1
     c.wait_for_client()
-    if dialogue.counts["commands"] > limits.commands:
+    if dialogue.commands > limits.commands:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "commands")
         return
     slot = c.answers.open(command.verb)
@@ -130,11 +133,11 @@ def _mail(c: Conversation, slot: Slot, command: Command) -> None:
         c.error(slot, parsed)
         return
     dialogue = c.dialogue
-    dialogue.count("transactions")
+    dialogue.transactions += 1
     dialogue.envelope = Envelope(parsed.path, parsed.parameters)
     sizes = [value for keyword, value in parsed.parameters if keyword == "SIZE" and value is not None]
     dialogue.declared_size = int(sizes[0]) if sizes else None
-    name = f"{dialogue.session}.{dialogue.counts['transactions']}"
+    name = f"{dialogue.session}.{dialogue.transactions}"
     c.transaction = Transaction(name, dialogue.envelope, dialogue.now)
     if parsed.routed:
         c.transaction.changes.append("source_route_dropped")
@@ -164,15 +167,15 @@ def _recipient(c: Conversation, slot: Slot, command: Command) -> None:
     if envelope is None or transaction is None:
         c.crashed()
         return
-    dialogue.count("recipients")
+    dialogue.recipients += 1
     parsed = _parsed(c, command, utf8=envelope.utf8)
     if isinstance(parsed, Reply):
         c.error(slot, parsed)
         return
     if len(envelope.recipients) >= c.settings.max_recipients:
         # RFC 5321 4.5.3.1.10: 452, so that the sender comes back with the others.
-        dialogue.count("recipients_over")
-        over = dialogue.counts["recipients_over"] > c.settings.limits.recipient_overshoot
+        dialogue.recipients_over += 1
+        over = dialogue.recipients_over > c.settings.limits.recipient_overshoot
         c.reply(slot, Own.TOO_MANY_RECIPIENTS, error=over)
         return
     if parsed.routed and "source_route_dropped" not in transaction.changes:

@@ -47,12 +47,14 @@ class Conversation:
         "gone",
         "group",
         "held",
+        "held_up",
         "judge",
         "judging",
         "lines",
         "lingers",
         "memory",
         "offered",
+        "on_verdict",
         "out",
         "over",
         "phase",
@@ -61,9 +63,7 @@ class Conversation:
         "session_due",
         "settings",
         "slot",
-        "storing",
         "transaction",
-        "verdict",
     )
 
     def __init__(
@@ -74,6 +74,7 @@ class Conversation:
         offered: Capabilities | None,
         memory: Memory,
         judge: Callable[[Stage], Verdict | None],
+        on_verdict: "Callable[[Conversation, Verdict], None]",
         epoch: float,
     ) -> None:
         """See `Relay`."""
@@ -83,6 +84,8 @@ class Conversation:
         self.offered = offered
         self.memory = memory
         self.judge = judge
+        self.on_verdict = on_verdict
+        """Puts a verdict into effect. The last act of whoever asks."""
         self.epoch = epoch
         self.out: list[Effect] = []
         """Effects of the event at hand, shared with the courier."""
@@ -99,14 +102,13 @@ class Conversation:
         """A barrier that was read and waits for the group before it."""
         self.judging: Stage | None = None
         """The stage whose verdict is awaited."""
-        self.verdict: Verdict | None = None
-        """A verdict that was there on the spot and is put into effect next."""
+        self.held_up: Wait | None = None
+        """VERDICT, STORAGE, DELAY or END: what this half waits for; None: for the client or the backend."""
         self.slot: Slot | None = None
         """The command that is being judged, or that DATA or the final dot opened."""
         self.error_reply: Reply | None = None
         self.delayed: Verdict | None = None
         self.delay_until = 0.0
-        self.storing = False
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
         self.accepted: Accepted | None = None
@@ -123,29 +125,12 @@ class Conversation:
     @property
     def waits_for(self) -> Wait:
         """The one thing this session waits for."""
-        if self.over:
-            return Wait.END
-        if self.delayed is not None:
-            return Wait.DELAY
-        if self.judging is not None:
-            return Wait.VERDICT
-        if self.storing:
-            return Wait.STORAGE
+        if self.held_up is not None:
+            return self.held_up
         backend = self.backend
-        if backend.looking:
-            return Wait.LOOK
-        return Wait.CLIENT if backend.job is None else Wait.BACKEND
-
-    @property
-    def awaits_client(self) -> bool:
-        """Whether nothing but the client can move the session: `waits_for is Wait.CLIENT`, on the hot path."""
-        return (
-            self.backend.job is None
-            and self.judging is None
-            and not self.storing
-            and self.delayed is None
-            and not self.over
-        )
+        if backend.job is None:
+            return Wait.CLIENT
+        return Wait.LOOK if backend.looking else Wait.BACKEND
 
     def wait_for_client(self) -> None:
         """A command was finished: the client has its time for the next one. Single octets do not renew it."""
@@ -153,10 +138,13 @@ class Conversation:
 
     def ask(self, stage: Stage) -> None:
         """Ask for a verdict about the dialogue as it stands: on the spot if its facts are there, else by an effect."""
-        self.verdict = self.judge(stage)
-        if self.verdict is None:
+        verdict = self.judge(stage)
+        if verdict is None:
             self.judging = stage
+            self.held_up = Wait.VERDICT
             self.out.append(Judge(stage))
+        else:
+            self.on_verdict(self, verdict)
 
     # Answers
 
@@ -181,9 +169,7 @@ class Conversation:
         self.ask(Stage.PROTOCOL)
 
     def flush(self) -> None:
-        """Let answers leave, in one write: those of a group together, when the last of them is there."""
-        if self.backend.job is not None and not self.over:
-            return
+        """Let answers leave, in one write."""
         octets = []
         for slot in self.answers.ready():
             reply = slot.answer
@@ -191,10 +177,10 @@ class Conversation:
                 octets.append(reply.encode())
                 self.account.answered(reply, slot.by)
                 if reply.code >= 400:
-                    self.dialogue.count("refused")
+                    self.dialogue.refused += 1
         if octets and not self.gone:
             data = b"".join(octets)
-            self.dialogue.count("octets_out", len(data))
+            self.dialogue.octets_out += len(data)
             self.out.append(Answer(data))
 
     # Endings
@@ -241,6 +227,7 @@ class Conversation:
             self.end_transaction(self._last_ending(self.transaction, by))
         self.courier.close()
         self.over = True
+        self.held_up = Wait.END
         self.lingers = by != "client"
         self.flush()
         fields = self.account.fields(self.dialogue, self.settings.listener, self.backend.connections, ended, by)
@@ -258,8 +245,7 @@ class Conversation:
 
     def crashed(self) -> None:
         """Something is wrong with us, not with the peers: end honestly."""
-        self.judging = self.delayed = self.verdict = None
-        self.storing = False
+        self.judging = self.delayed = self.held_up = None
         if self.backend.committed:
             reply = self.phrases.say(Own.UNKNOWN_OUTCOME)
             self.end_transaction(Ending(Fate.UNKNOWN.value, "protocol", reply, heard=not self.gone))

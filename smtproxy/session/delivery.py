@@ -39,7 +39,7 @@ def step(c: Conversation) -> bool:
     backend, reception, transaction, accepted = c.backend, c.reception, c.transaction, c.accepted
     if backend.fate is not None and backend.final is not None:
         if backend.fate is Fate.DELIVERED:
-            c.dialogue.count("delivered")
+            c.dialogue.delivered += 1
             c.dialogue.junk = 0
         conclude(c, backend.fate.value, backend.final)
     elif backend.failure is not None:

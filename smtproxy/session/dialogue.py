@@ -1,6 +1,6 @@
 """The facts that the dialogue with the client itself shows. Owned by the relay, read by the policy."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.wire.values import value
@@ -51,9 +51,17 @@ class Dialogue:
     """Protocol errors of the client."""
     junk: int = 0
     """Commands without use since the last mail."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """Counters of the session for the log."""
-
-    def count(self, name: str, by: int = 1) -> None:
-        """Add to a counter of the session."""
-        self.counts[name] = self.counts.get(name, 0) + by
+    commands: int = 0
+    """Commands read."""
+    transactions: int = 0
+    """MAIL commands understood."""
+    delivered: int = 0
+    """Messages the backend accepted."""
+    recipients: int = 0
+    """RCPT commands."""
+    recipients_over: int = 0
+    """RCPT commands above the listener's limit."""
+    refused: int = 0
+    """Answers of 4xx and 5xx."""
+    octets_in: int = 0
+    octets_out: int = 0

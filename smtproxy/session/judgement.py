@@ -1,96 +1,95 @@
 """Verdicts put into effect: what a command becomes once the policy has spoken."""
 
+from collections.abc import Callable, Mapping
+
 from smtproxy.session import body, commands, delivery
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
+from smtproxy.session.events import Wait
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import OpenMode
 from smtproxy.session.slots import Slot
 from smtproxy.session.transaction import Ending, outcome_of
-from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.session.verdicts import Refused, Stage, Verdict
 from smtproxy.wire.ehlo import ehlo_lines
 from smtproxy.wire.replies import Reply
 
 
 def judged(c: Conversation, verdict: Verdict) -> None:
     """Take a verdict: note its findings, and put it into effect now or after its delay."""
-    stage = verdict.stage
-    c.verdict = None
     if verdict.notes:
         limit = c.settings.limits.logged_findings
-        if c.transaction is not None and stage is not Stage.PROTOCOL:
+        if c.transaction is not None and verdict.stage is not Stage.PROTOCOL:
             c.transaction.note(verdict.notes, limit)
         else:
             c.account.note(verdict.notes, limit)
     if verdict.delay > 0:
         # A delayed session holds no backend connection: bots must not use up places.
         c.delayed = verdict
+        c.held_up = Wait.DELAY
         c.delay_until = c.dialogue.now + verdict.delay
         c.courier.release()
     else:
-        apply(c, verdict)
+        _apply(c, verdict)
 
 
 def arrived(c: Conversation, verdict: Verdict) -> None:
     """Take a verdict that was awaited; any other one is a fault of ours."""
     stage, c.judging = c.judging, None
     if verdict.stage is stage:
+        c.held_up = None
         judged(c, verdict)
     else:
         c.crashed()
 
 
-def apply(c: Conversation, verdict: Verdict) -> None:
-    """Put a verdict into effect."""
-    slot = c.slot
+def delay_over(c: Conversation) -> None:
+    """The delay of a verdict is over."""
+    verdict, c.delayed = c.delayed, None
+    c.held_up = None
+    if verdict is not None:
+        _apply(c, verdict)
+
+
+def _apply(c: Conversation, verdict: Verdict) -> None:
+    slot, stage = c.slot, verdict.stage
     if slot is None:
         c.crashed()
-    elif verdict.stage is Stage.MESSAGE:
+    elif stage is Stage.MESSAGE:
         delivery.judged(c, verdict)
-    elif verdict.stage is Stage.PROTOCOL:
-        c.slot = None
-        _protocol(c, slot, verdict)
     elif isinstance(verdict, Refused):
         c.slot = None
         _refused(c, slot, verdict)
     else:
-        _accepted(c, slot, verdict)
+        _ACCEPTED[stage](c, slot)
 
 
-def _protocol(c: Conversation, slot: Slot, verdict: Verdict) -> None:
-    """A command in error is answered as it deserves, or with the goodbye that ends all patience."""
-    if isinstance(verdict, Refused):
-        c.settle(slot, verdict.reply, verdict.by)
-        c.finish("errors", verdict.by)
-    elif c.error_reply is not None:
-        c.settle(slot, c.error_reply, "protocol")
+def _protocol_error(c: Conversation, slot: Slot) -> None:
+    """A command in error is answered as it deserves."""
+    c.slot = None
+    c.settle(slot, c.phrases.say(Own.INTERNAL) if c.error_reply is None else c.error_reply, "protocol")
 
 
-def _accepted(c: Conversation, slot: Slot, verdict: Accepted) -> None:
-    match verdict.stage:
-        case Stage.CONNECT:
-            pass
-        case Stage.HELLO:
-            c.slot = None
-            _hello(c, slot)
-        case Stage.MAIL:
-            c.phase = Phase.MAIL
-            if c.settings.open is OpenMode.RECIPIENT:
-                c.slot = None
-                c.reply(slot, Own.MAIL_OK)
-            else:
-                c.courier.group([slot])
-        case Stage.RECIPIENT:
-            c.slot = None
-            envelope = c.dialogue.envelope
-            if envelope is not None and envelope.sender_reply is not None:
-                c.settle(slot, envelope.sender_reply, envelope.sender_by)
-            else:
-                c.group.append(slot)
-        case Stage.DATA:
-            body.start(c, slot)
-        case _:
-            c.crashed()
+def _welcome(_c: Conversation, _slot: Slot) -> None:
+    """The client may talk to us; the banner is the relay's next step."""
+
+
+def _mail(c: Conversation, slot: Slot) -> None:
+    c.phase = Phase.MAIL
+    if c.settings.open is OpenMode.RECIPIENT:
+        c.slot = None
+        c.reply(slot, Own.MAIL_OK)
+    else:
+        c.courier.group([slot])
+
+
+def _recipient(c: Conversation, slot: Slot) -> None:
+    c.slot = None
+    envelope = c.dialogue.envelope
+    if envelope is not None and envelope.sender_reply is not None:
+        c.settle(slot, envelope.sender_reply, envelope.sender_by)
+    else:
+        c.group.append(slot)
 
 
 def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
@@ -100,6 +99,8 @@ def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
         case _:
             c.settle(slot, verdict.reply, verdict.by)
     match verdict.stage:
+        case Stage.PROTOCOL:
+            c.finish("errors", verdict.by)
         case Stage.CONNECT:
             c.finish("refused", verdict.by)
         case Stage.HELLO:
@@ -115,6 +116,7 @@ def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
 
 
 def _hello(c: Conversation, slot: Slot) -> None:
+    c.slot = None
     dialogue, offered = c.dialogue, c.offered
     hello = dialogue.hello
     if hello is None or offered is None:
@@ -123,3 +125,14 @@ def _hello(c: Conversation, slot: Slot) -> None:
     lines = ehlo_lines(c.settings.hostname, dialogue.client, offered)
     c.settle(slot, Reply(250, lines if hello.verb == "EHLO" else lines[:1]), "protocol")
     c.phase = Phase.READY
+
+
+_ACCEPTED: Mapping[Stage, Callable[[Conversation, Slot], None]] = {
+    Stage.CONNECT: _welcome,
+    Stage.HELLO: _hello,
+    Stage.MAIL: _mail,
+    Stage.RECIPIENT: _recipient,
+    Stage.DATA: body.start,
+    Stage.PROTOCOL: _protocol_error,
+}
+"""What an accepted command becomes."""

@@ -1,7 +1,7 @@
 """The relay: the client's half of a session and the backend's half (`courier.py`) bound together.
 
 Theory of operation. Events go in, effects come out, and `waits_for` says the one thing that can move the session on.
-`handle` notes what the event changed (`_take`), then goes as far as it can (`_advance`): it reads commands, asks for
+`handle` notes what the event changed (`_TAKE`), then goes as far as it can (`_STEPS`): it reads commands, asks for
 verdicts, collects a pipelined group, hands it to the courier, takes in a body, and stops where something is awaited.
 
 * Each command opens a slot; slots are answered in order (`slots.py`). The final dot opens one too.
@@ -61,7 +61,7 @@ def _later(_stage: Stage) -> Verdict | None:
 class Relay:
     """One session with a client."""
 
-    __slots__ = ("_c", "_since", "dialogue", "waits_for")
+    __slots__ = ("_c", "dialogue", "waits_for")
 
     def __init__(
         self,
@@ -76,13 +76,13 @@ class Relay:
     ) -> None:
         """Prepare a session.
 
+        `dialogue.now` is the time on the clock of the events, `epoch` the time of day (seconds since 1970) at its zero.
         `offered` are the EHLO keywords that may be promised (None: no backend server was ever reached). `memory` bounds
         the bodies of all sessions. `judge` gives verdicts whose facts are there; where it returns None, `Judge` leaves
-        as an effect. `epoch` is the time of day (seconds since 1970) at zero on the clock of the events.
+        as an effect.
         """
         self.dialogue = dialogue
-        self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, epoch)
-        self._since = 0.0
+        self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, judgement.judged, epoch)
         self.waits_for = Wait.CLIENT
         """The one thing this session waits for."""
 
@@ -145,41 +145,30 @@ class Relay:
         c = self._c
         if c.over:
             return []
-        if isinstance(event, Started):
-            self._since = now
-        self._spend(now)
+        passed = now - c.dialogue.now
+        if passed > 0:
+            self._spend(passed)
+            c.dialogue.now = now
         self._TAKE[type(event)](self, event)
-        self._advance()
-        if c.answers.slots and not c.over:
+        while (wait := c.waits_for) is Wait.CLIENT and _STEPS[c.phase](c):
+            pass
+        if c.answers.slots and c.backend.job is None:
+            # Those of a group leave together, when the last of them is there.
             c.flush()
-        self.waits_for = c.waits_for
+        self.waits_for = wait
         effects = c.out.copy()
         c.out.clear()
         return effects
 
     # Inside
 
-    def _spend(self, now: float) -> None:
+    def _spend(self, passed: float) -> None:
         """Account for the time since the last event."""
-        c = self._c
-        passed = now - self._since
-        c.dialogue.now = self._since = now
-        if passed > 0:
-            wait = self.waits_for
-            c.account.wait(wait, passed)
-            if c.reception is not None and wait is not Wait.CLIENT:
-                # The client's rate is not to suffer from a slow backend or disk.
-                c.reception.started += passed
-
-    def _advance(self) -> None:
-        """Go on until something is awaited."""
-        c = self._c
-        going = True
-        while going and c.awaits_client:
-            if c.verdict is not None:
-                judgement.judged(c, c.verdict)
-            else:
-                going = _STEPS[c.phase](c)
+        c, wait = self._c, self.waits_for
+        c.account.waited[wait] = c.account.waited.get(wait, 0.0) + passed
+        if c.reception is not None and wait is not Wait.CLIENT:
+            # The client's rate is not to suffer from a slow backend or disk.
+            c.reception.started += passed
 
     def _start(self) -> None:
         c = self._c
@@ -195,7 +184,7 @@ class Relay:
 
     def _octets(self, event: ClientBytes) -> None:
         c = self._c
-        c.dialogue.count("octets_in", len(event.octets))
+        c.dialogue.octets_in += len(event.octets)
         c.lines.feed(event.octets)
 
     def _backend_spoke(self, event: BackendBytes) -> None:
@@ -250,9 +239,7 @@ class Relay:
         now = c.dialogue.now
         match c.waits_for:
             case Wait.DELAY:
-                verdict, c.delayed = c.delayed, None
-                if verdict is not None:
-                    judgement.apply(c, verdict)
+                judgement.delay_over(c)
             case Wait.BACKEND:
                 late = c.phase is Phase.SENDING and now >= c.commit_due and not c.backend.committed
                 c.courier.too_late(Own.TOO_LATE if late else None)

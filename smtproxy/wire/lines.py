@@ -35,6 +35,8 @@ class LineBuffer:
         buffer usable; the line behind is read as if nothing had happened.
         """
         buffer = self._buffer
+        if not buffer:
+            return None
         while (end := buffer.find(b"\n", self._scanned)) >= 0:
             line = bytes(memoryview(buffer)[:end]).removesuffix(b"\r")
             del buffer[: end + 1]  # cheap: bytearray moves its start, it does not copy the rest

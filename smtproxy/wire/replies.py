@@ -20,6 +20,8 @@ MAX_TEXT = 1000
 """Characters of Reply.text: the size of a log field."""
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])|(?![0-9]))([^\x00]*)\Z", re.DOTALL)
+# A whole reply as nearly all of them are: one line, a blank behind the code, CRLF. All else goes the long way.
+_USUAL = re.compile(rb"([2-5][0-9]{2}) ([^\x00\r\n]{0,1000})\r\n")
 _ENHANCED = re.compile(rb"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?=[ \t]|\Z)")  # RFC 3463 2
 _BREAKS = re.compile(rb"[\x00\r\n]")
 
@@ -105,6 +107,11 @@ class ReplyReader:
         buffer = self._buffer
         if not buffer:
             return None
+        usual = None if self._lines or self._scanned else _USUAL.match(buffer)
+        if usual is not None:
+            reply = Reply(int(usual[1]), (bytes(usual[2]),))
+            del buffer[: usual.end()]
+            return reply
         while (end := buffer.find(b"\n", self._scanned)) >= 0:
             line = bytes(memoryview(buffer)[:end]).removesuffix(b"\r")
             del buffer[: end + 1]  # cheap: bytearray moves its start, it does not copy the rest

@@ -194,7 +194,7 @@ class Laboratory:
             case events.DropKept():
                 self.kept.clear()
             case events.CloseBackend():
-                if self.line is not None:
+                if self.line is not None and not (effect.warm is not None and self.servers.keep(self.line)):
                     self.line.hang_up(effect.farewell)
                 self.line = None
             case events.Record():
@@ -232,7 +232,7 @@ class Laboratory:
         return verdict
 
     def _open(self, effect: events.OpenBackend) -> events.Event:
-        got = self.servers.connect(effect.tried, self.now)
+        got = self.servers.connect(effect.tried, self.now, fresh=effect.fresh)
         if isinstance(got, str):
             return events.BackendFailed(got)
         self.line = got

@@ -14,7 +14,7 @@ from smtproxy.sample.profile import Profile
 from smtproxy.sample.record import BackendRecord
 from smtproxy.sample.script import Script
 from smtproxy.session.events import BackendBytes, BackendClosed
-from smtproxy.session.upstream import Upstream
+from smtproxy.session.upstream import Stray, Upstream
 
 SOURCE = "192.0.2.1"
 """The proxy's own address, as backends see it."""
@@ -99,9 +99,17 @@ class Servers:
     """No place is left below max_connections."""
     refusing: bool = False
     """Nobody accepts connections."""
+    keeps: int = 0
+    """How many connections are kept warm."""
+    warm: list[Line] = field(default_factory=list)
+    """Those that are."""
 
-    def connect(self, tried: frozenset[str], now: float) -> Line | str:
-        """Begin a connection to the first server that was not tried; else why there is none."""
+    def connect(self, tried: frozenset[str], now: float, *, fresh: bool = False) -> Line | str:
+        """Begin a connection to the first server that was not tried, or take a warm one; else say why there is none."""
+        while self.warm and not fresh:
+            line = self.warm.pop()
+            if line.alive and line.upstream.server not in tried:
+                return line
         name = next((one for one in self.names if one not in tried), None)
         if name is None:
             return "none"
@@ -113,3 +121,29 @@ class Servers:
         else:
             line.perform(line.dialogue.connected(), now)
         return line
+
+    def keep(self, line: Line) -> bool:
+        """Keep a connection warm, if there is room."""
+        if len(self.warm) >= self.keeps or not line.alive or line.inbox:
+            return False
+        self.warm.append(line)
+        return True
+
+    def warm_up(self, now: float) -> None:
+        """Have a warm connection, as after a session in which all went well."""
+        line = self.connect(frozenset(), now, fresh=True)
+        assert isinstance(line, Line)
+        while not line.upstream.ready:
+            event = line.inbox.popleft()
+            assert isinstance(event, BackendBytes)
+            for got in line.upstream.receive(event.octets):
+                assert not isinstance(got, Stray)
+                line.write(line.upstream.opening(got), now)
+        line.upstream.messages = 1
+        self.warm.append(line)
+
+    def close(self) -> None:
+        """Close what is kept warm."""
+        for line in self.warm:
+            line.hang_up(b"QUIT\r\n")
+        self.warm.clear()

@@ -63,10 +63,8 @@ class Commands:
         return [command.decode("utf-8", "backslashreplace") for command in commands[told:]]
 
     def untold(self) -> dict[int, list[str]]:
-        """What nobody accounted for, where at least something was told. QUIT goes without saying."""
-        if not self._told:
-            return {}
-        rests = {connection.number: self.since(connection.number) for connection in self.record.connections}
+        """What nobody accounted for of connections of which something was told. QUIT goes without saying."""
+        rests = {number: self.since(number) for number in tuple(self._told)}
         return {number: commands for number, commands in rests.items() if commands not in ([], ["QUIT"])}
 
 
@@ -83,7 +81,7 @@ def check_log(scene: Scene, log: Log) -> None:
         seen = lines.get(name, [])
         shown = [{key: line.get(key) for key in wanted} for line, wanted in zip(seen, told, strict=False)]
         assert len(seen) == len(told), f"{len(seen)} lines {name} instead of {len(told)}: {seen}"
-        assert shown == list(told), name
+        assert shown == list(told), f"{name}: {shown} instead of {list(told)}"
     assert "crash" not in lines
     (session,) = lines["session"]
     assert log[-1][0] is Event.SESSION
