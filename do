@@ -103,11 +103,12 @@ install_quietly() (
 
 # ---- Python packages -------------------------------------------------------------------------------------------------------
 
-# interpreter: the first Python of a version this project runs on
+# interpreter [MODULE]: the first Python of a version this project runs on, that has MODULE. Debian's own goes first: it is built
+# with profile-guided optimisation, and a session costs a fifth less on it than on one that was compiled without.
 interpreter() {
     local name
-    for name in python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then
+    for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
+        if "$name" -c "import sys, ${1:-sys}; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))" 2>/dev/null; then
             command -v "$name"
             return
         fi
@@ -122,10 +123,11 @@ make_venv() {
         found=$(interpreter) || die "smtproxy needs Python 3.11, 3.12 or 3.13, and found none (python3 is $(python3 -V 2>&1))"
     fi
     if ! "$found" -c 'import ensurepip' 2>/dev/null; then
-        # Debian keeps a part of the standard library in a package of its own.
-        debian "making .venv" python3-venv
-        "$found" -c 'import ensurepip' 2>/dev/null || found=/usr/bin/python3
-        "$found" -c 'import ensurepip' 2>/dev/null || die "the Python at $found cannot make virtual environments (no ensurepip)"
+        # Debian keeps a part of the standard library in a package of its own. Who may not install it uses another Python.
+        if [[ $EUID == 0 ]] || ! found=$(interpreter ensurepip); then
+            debian "making .venv" python3-venv
+            found=$(interpreter ensurepip) || die "no Python here can make virtual environments (no ensurepip)"
+        fi
     fi
     say "making .venv with $("$found" -V)"
     "$found" -m venv --clear -- "$venv"

@@ -96,6 +96,7 @@ class Carriage:
     __slots__ = (
         "accepted",
         "backend_reply",
+        "blamed",
         "body",
         "cannot",
         "commit_fields",
@@ -141,6 +142,8 @@ class Carriage:
         self.retried = False
         self.cannot = False
         """A server was reached that lacks an extension the envelope needs."""
+        self.blamed = False
+        """A server refused to talk to us at all: the link is at fault, not the mail."""
         self.full = False
         """A server turned us away because it has enough connections."""
         self.in_sync = False

@@ -18,6 +18,9 @@ from smtproxy.wire.ehlo import unsupported
 from smtproxy.wire.errors import Fault, PeerError
 from smtproxy.wire.replies import Reply
 
+_TLS_HELLO = b"\x16\x03"
+"""How a TLS client begins (RFC 8446 5.1): it took us for a port without STARTTLS, and may never end its line."""
+
 
 def step(c: Conversation) -> bool:
     """Read and begin one command, or send the group that is complete; return whether there may be more to do."""
@@ -29,6 +32,9 @@ def step(c: Conversation) -> bool:
     elif not len(c.lines) or len(c.group) >= c.settings.limits.group:
         return _send_group(c) if c.group else _nothing_to_read(c)
     else:
+        if c.lines.begins(_TLS_HELLO):
+            _hang_up(c, c.answers.open(""))
+            return False
         try:
             line = c.lines.next()
             if line is None:
@@ -48,9 +54,10 @@ def step(c: Conversation) -> bool:
 def _group_done(c: Conversation) -> None:
     """Settle what the courier left open: it failed, or the backend itself answered MAIL (`open` is not "recipient")."""
     failure = c.backend.failure
-    if failure is not None and len(c.answers):
+    if failure is not None:
         for slot in c.answers.pending():
             c.settle(slot, failure.reply, failure.by)
+        c.courier.forget_failure()
     mail = c.slot
     if c.phase is Phase.MAIL and mail is not None:
         c.slot = None
@@ -113,6 +120,13 @@ def _answer(c: Conversation, slot: Slot, rule: Rule) -> None:
     if rule.act is Act.RESET:
         c.forget_transaction()
     c.reply(slot, rule.says, error=rule.error or (rule.junk and c.dialogue.junk > c.settings.limits.junk_commands))
+
+
+def _hang_up(c: Conversation, slot: Slot, _command: Command | None = None) -> None:
+    """The client speaks another protocol: whatever it says next must not be read as commands of this one."""
+    c.dialogue.errors += 1
+    c.reply(slot, Own.UNKNOWN_COMMAND)
+    c.finish("other_protocol", "proxy")
 
 
 def _quit(c: Conversation, slot: Slot, _command: Command) -> None:
@@ -214,5 +228,6 @@ _ACTS: Mapping[Act, Callable[[Conversation, Slot, Command], None]] = {
     Act.RECIPIENT: _recipient,
     Act.DATA: _data,
     Act.QUIT: _quit,
+    Act.HANG_UP: _hang_up,
 }
 """What a command does that is more than an answer of ours."""

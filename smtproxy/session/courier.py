@@ -62,6 +62,10 @@ class Courier:
         k.requeue()
         self._start(Job.GROUP)
 
+    def forget_failure(self) -> None:
+        """Those who waited were told: what comes next is tried anew."""
+        self._k.failure = None
+
     def start_data(self) -> None:
         """Get a 354 for the accepted recipients, wherever they have to be replayed."""
         self._start(Job.DATA)
@@ -133,6 +137,8 @@ class Courier:
             return
         if k.cannot:
             k.fail(Own.BACKEND_CANNOT)
+        elif k.blamed:
+            k.fail(Own.BACKEND_MISCONFIGURED)
         else:
             k.fail(Own.NO_PLACE if k.full or event.reason == "full" else Own.NO_BACKEND)
 
@@ -218,7 +224,7 @@ class Courier:
         k = self._k
         k.job = job
         k.retried = False
-        k.cannot = k.full = False
+        k.cannot = k.full = k.blamed = False
         k.tried = frozenset()
         k.failure = None
         if k.upstream is None:

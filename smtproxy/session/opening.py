@@ -22,6 +22,7 @@ def greeted(k: Carriage, upstream: Upstream, octets: bytes) -> None:
         if upstream.broken:
             reply = got.reply
             if reply.kind == 5:
+                k.blamed = True
                 k.misconfigured(got.awaited.purpose, reply)
             k.full = k.full or reply.code == 421
             next_server(k, "full" if reply.code == 421 else upstream.broken, reply)

@@ -106,4 +106,5 @@ def _pair_data(k: Carriage, reply: Reply, own: Own | None) -> None:
         else:
             k.fail(own)
     else:
+        k.backend_reply = reply
         k.fail(Own.BACKEND_NONSENSE)

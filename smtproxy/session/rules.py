@@ -43,6 +43,8 @@ class Act(Enum):
     DATA = "data"
     RESET = "reset"
     QUIT = "quit"
+    HANG_UP = "hang_up"
+    """It is another protocol's: an error, and the end of the session."""
     SAY = "say"
     """Nothing: we answer, and the backend never hears of it."""
 
@@ -72,6 +74,8 @@ def _said(own: Own, *, junk: bool = False, error: bool = False) -> Rule:
     return Rule(Act.SAY, _ANY, _NOWHERE, says=own, junk=junk, error=error)
 
 
+_HTTP = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE")
+
 RULES: Mapping[str, Rule] = {
     "EHLO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
     "HELO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
@@ -96,5 +100,7 @@ RULES: Mapping[str, Rule] = {
     "TURN": _said(Own.NOT_IMPLEMENTED, error=True),
     "BDAT": _said(Own.NOT_IMPLEMENTED, error=True),
     "STARTTLS": _said(Own.NOT_IMPLEMENTED, error=True),
+    # HTTP: a browser that somebody points at us would have the lines of its form read as commands.
+    **dict.fromkeys(_HTTP, Rule(Act.HANG_UP, _ANY, _NOWHERE, barrier=True)),
 }
 """Verb -> rule. Every other verb, those of withheld keywords included, gets 500 5.5.1 and counts as an error."""

@@ -60,6 +60,10 @@ class LineBuffer:
                 raise self._too_long(self._lost)
         return None
 
+    def begins(self, octets: bytes) -> bool:
+        """Tell whether the unread octets begin with these, be they the start of a line that has not ended."""
+        return self._buffer.startswith(octets)
+
     def take(self) -> bytes:
         """Hand over all unread octets, to the body or to be dropped at STARTTLS, and start anew with nothing."""
         octets = bytes(self._buffer)

@@ -43,7 +43,10 @@ class Watch:
     def _first(self) -> bool:
         """The session is in its first transaction, or before it."""
         lab = self._lab
-        return lab.dialogue.counts.get("transactions", 0) <= 1 and not lab.lines(LogEvent.MESSAGE)
+        envelope = lab.dialogue.envelope
+        if envelope is not None:
+            return envelope.sender.local == "sender-1"
+        return all(event is not LogEvent.MESSAGE for event, _ in lab.log)
 
     def at_wait(self) -> Step | None:
         """The step at which the relay waits now for its client or the backend."""

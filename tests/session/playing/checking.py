@@ -91,7 +91,9 @@ def check_log(scene: Scene, log: Log) -> None:
     committed = [line["transaction"] for line in lines.get("commit", [])]
     assert len(committed) == len(set(committed))
     assert {line["transaction"] for line in delivered} <= set(committed)
-    assert all(line["server"] for line in [*delivered, *lines.get("commit", [])]), "delivered to a server without a name"
+    assert all(line["server"] for line in [*delivered, *lines.get("commit", [])]), (
+        "delivered to a server without a name"
+    )
 
 
 def check_backend(scene: Scene, record: BackendRecord, commands: Commands, log: Log) -> None:
@@ -105,7 +107,9 @@ def check_backend(scene: Scene, record: BackendRecord, commands: Commands, log: 
         assert [delivery.wire.split(b"\r\n", 1)[0].decode() for delivery in record.accepted] == list(scene.traces)
     outcomes = [fields["outcome"] for event, fields in log if event is Event.MESSAGE]
     # Contract item 10: only where the log says "unknown" may the backend have taken what nobody acknowledged.
-    assert outcomes.count("delivered") <= len(record.accepted) <= outcomes.count("delivered") + outcomes.count("unknown")
+    assert (
+        outcomes.count("delivered") <= len(record.accepted) <= outcomes.count("delivered") + outcomes.count("unknown")
+    )
     assert record.terminators == sum(event is Event.COMMIT for event, _ in log)
 
 

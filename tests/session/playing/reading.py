@@ -46,7 +46,9 @@ _ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-f]{2}))")
 _ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 _LINE = re.compile(r"(>>|>\*|<\*|B\d*|M\+\*|[><MT=]|wait|client)(?: (.*))?")
 _MODES = {"body": BodyMode, "open": OpenMode}
-_NOTED = frozenset({"backend", "script", "servers", "promised", "refusing", "disk", "one_piece", "in_memory", "careless"})
+_NOTED = frozenset(
+    {"backend", "script", "servers", "promised", "refusing", "disk", "one_piece", "in_memory", "careless"}
+)
 
 
 def read_scene(path: Path) -> Scene:
@@ -154,7 +156,9 @@ def _lines(rest: str) -> Iterator[bytes]:
 
 def unescape(text: str) -> bytes:
     """The octets of a text with escapes."""
-    return _ESCAPE.sub(lambda found: _ESCAPED[found[1]] if found[1] else bytes.fromhex(found[2].decode()), text.encode())
+    return _ESCAPE.sub(
+        lambda found: _ESCAPED[found[1]] if found[1] else bytes.fromhex(found[2].decode()), text.encode()
+    )
 
 
 # Above it

@@ -59,8 +59,19 @@ async def _play(scene: Scene) -> None:
 async def _converse(scene: Scene, sock: socket.socket, record: BackendRecord, pages: Pages) -> None:
     """Play the steps, and check what came of them."""
     address = bound(sock)
-    client = _Client(await trio.open_tcp_stream(address.host, address.port))
     commands = Commands(record)
+    async with await trio.open_tcp_stream(address.host, address.port) as stream:
+        client = _Client(stream)
+        await _steps(scene, client, commands)
+        await client.end()
+    await _settled(record, pages)
+    assert client.ear.since() == [], "the client heard more than the scene tells"
+    log = [line for line in pages.log if line[0] is not Event.BACKEND_UP]
+    check_log(scene, log)
+    check_backend(scene, record, commands, log)
+
+
+async def _steps(scene: Scene, client: "_Client", commands: Commands) -> None:
     for number, step in enumerate(scene.steps, 1):
         where = f"step {number} of {scene.name}: {step}"
         match step:
@@ -79,17 +90,9 @@ async def _converse(scene: Scene, sock: socket.socket, record: BackendRecord, pa
                 await trio.sleep(step.seconds)
             case Leave():
                 await client.leave(step.how)
-    await client.end()
-    await _settled(record, pages)
-    assert client.ear.since() == [], "the client heard more than the scene tells"
-    log = [line for line in pages.log if line[0] is not Event.BACKEND_UP]
-    check_log(scene, log)
-    check_backend(scene, record, commands, log)
 
 
-async def _start(
-    scene: Scene, nursery: trio.Nursery, sock: socket.socket, record: BackendRecord, pages: Pages
-) -> None:
+async def _start(scene: Scene, nursery: trio.Nursery, sock: socket.socket, record: BackendRecord, pages: Pages) -> None:
     """Start backend servers and the listener."""
     endpoints = []
     for _ in range(scene.servers):
@@ -195,4 +198,3 @@ class _Client:
             pass
         await self.hear_the_end()
         await self._stream.aclose()
-
