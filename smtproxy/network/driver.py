@@ -2,8 +2,8 @@
 
 One trio task per session, no locks, no channels, no second task. Deadlines are numbers; the sweeper (`sweeper.py`)
 compares them once a second and looks at the sockets of sessions that wait for something else than their client. To
-wake a session it leaves an event in its mailbox and calls `notify_closing` on the descriptor the session is parked on
-(or sets the session's own trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
+wake a session it leaves an event in its mailbox and wakes the link the session is parked on (or sets the session's own
+trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
 
 Effects are performed in the order they came. What can be done at once is done at once (`_perform_now`); only what the
 kernel does not take now is awaited (`_perform_slowly`). If something happens in between, the effects towards the
@@ -200,7 +200,7 @@ class Session:
         if isinstance(parked, trio.Event):
             parked.set()
         elif parked is not None:
-            trio.lowlevel.notify_closing(parked.sock)
+            parked.wake()
 
     # The session
 
@@ -235,11 +235,6 @@ class Session:
             wait = relay.waits_for
             if wait is events.Wait.CLIENT:
                 link = self._client
-                if relay.in_body:
-                    # A body usually has more octets waiting; a command never has.
-                    event = self._read_client(CHUNK)
-                    if event is not None:
-                        return event
             elif wait is events.Wait.BACKEND and self._backend is not None:
                 link = self._backend
             else:
@@ -247,20 +242,18 @@ class Session:
                 continue
             self._parked, self._due = link, 0.0
             try:
-                await trio.lowlevel.wait_readable(link.sock)
-            except trio.ClosedResourceError:
-                continue  # Woken: the event lies in the mailbox.
+                await link.readable()
             finally:
                 self._parked = None
-            event = self._read_client(_COMMAND_READ) if link is self._client else self._read_backend(link)
-            if event is not None and not self._mailbox:
-                return event
+            if self._mailbox or self._wishes:
+                continue
+            event = self._read_client() if link is self._client else self._read_backend(link)
             if event is not None:
-                self._mailbox.append(event)
+                return event
 
-    def _read_client(self, size: int) -> events.Event | None:
+    def _read_client(self) -> events.Event | None:
         try:
-            octets = self._client.read(size)
+            octets = self._client.read(CHUNK if self._relay.in_body else _COMMAND_READ)
         except OSError:
             return events.ClientClosed("reset")
         if octets is None:
@@ -297,9 +290,7 @@ class Session:
     async def _writable(self, link: Link, due: float) -> None:
         self._parked, self._due, self._writing = link, due, True
         try:
-            await trio.lowlevel.wait_writable(link.sock)
-        except trio.ClosedResourceError:
-            pass  # Woken: the event lies in the mailbox.
+            await link.writable()
         finally:
             self._parked = None
             self._writing = False
@@ -554,19 +545,19 @@ class Session:
 
     async def _linger(self) -> None:
         """Let the client read our last reply: closing with its octets unread would reset the connection and eat it."""
-        client = self._client.sock
+        client = self._client
         try:
-            client.shutdown(socket.SHUT_WR)
+            client.sock.shutdown(socket.SHUT_WR)
         except OSError:
             return
         left = _LINGER_OCTETS
         with trio.move_on_after(_LINGER):
             while left > 0:
-                await trio.lowlevel.wait_readable(client)
+                await client.readable()
                 try:
-                    octets = client.recv(_COMMAND_READ)
+                    octets = client.read(_COMMAND_READ)
                 except OSError:
                     return
-                if not octets:
+                if octets == b"":
                     return
-                left -= len(octets)
+                left -= len(octets or b"")

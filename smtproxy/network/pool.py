@@ -113,7 +113,7 @@ class Pool:
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
         self._journal = journal
-        self.warm = warm or WarmConnections(0, 0)
+        self.warm = WarmConnections(0, 0) if warm is None else warm
         self._waiting: deque[Waiter] = deque()
         self._holders: dict[int, Place] = {}
 

@@ -19,6 +19,7 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import BodyMode, RelaySettings
 from smtproxy.session.upstream import Upstream
+from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 from smtproxy.wire.newlines import NewlineMode
 
@@ -69,7 +70,8 @@ class Relayed:
             _HOSTNAME, body=mode.body, newlines=setting, trace_header=False, limits=_limits(mode.memory)
         )
         self._policy = _policy(setting, settings)
-        self._relay = Relay(Dialogue("session", "192.0.2.10"), settings, _PHRASES, _OFFERED, Memory(1 << 30))
+        self._dialogue = Dialogue("session", "192.0.2.10")
+        self._relay = Relay(self._dialogue, settings, _PHRASES, _OFFERED, Memory(1 << 30), judge=self._verdict)
         self._seen = Seen()
         self._heard: list[bytes] = []
         self._given: list[bytes] = []
@@ -108,11 +110,11 @@ class Relayed:
                 if answer is not None:
                     todo.append(answer)
 
+    def _verdict(self, stage: Stage) -> Verdict:
+        return self._policy.judge(Evidence(stage, self._dialogue), _PHRASES)
+
     def _perform(self, effect: events.Effect) -> events.Event | None:
         match effect:
-            case events.Judge():
-                evidence = Evidence(effect.stage, self._relay.dialogue)
-                return events.Judged(self._policy.judge(evidence, _PHRASES))
             case events.Look():
                 return events.Looked()
             case events.Answer():

@@ -166,10 +166,10 @@ def test_without_text_a_refused_data_is_an_answer_like_others(case: str) -> None
 def test_text_behind_a_data_that_the_policy_refused_is_never_read_as_commands() -> None:
     lab = laboratory()
 
-    def judge(effect: events.Judge) -> Verdict:
-        if effect.stage is Stage.DATA:
+    def judge(stage: Stage) -> Verdict:
+        if stage is Stage.DATA:
             return Refused(Stage.DATA, lab.phrases.say(Reason.FOREIGN_RECIPIENT), "a check")
-        return lab.verdict(effect)
+        return lab.verdict(stage)
 
     lab.on_judge = judge
     lab.send(ENVELOPE + HIDDEN)

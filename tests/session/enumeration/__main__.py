@@ -1,4 +1,4 @@
-"""`python -m tests.session.enumeration`: plays all schedules; says how many, what is impossible and why, what is wrong."""
+"""`python -m tests.session.enumeration`: plays all schedules; says how many, what is impossible, what is wrong."""
 
 import sys
 import time

@@ -45,6 +45,16 @@ class Body(Enum):
         return self in (Body.AUTO_LARGE, Body.STREAM)
 
 
+class Backend(Enum):
+    """What the backend connection of the session is like."""
+
+    PIPELINING = "pipelining backend"
+    SERIAL = "serial backend"
+    """It does not offer PIPELINING."""
+    WARM = "warm backend"
+    """A connection that was kept warm by an earlier session, to a backend that offers PIPELINING."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One way to run a session."""
@@ -52,9 +62,13 @@ class Configuration:
     body: Body
     pipelined: bool
     """The client pipelines."""
-    pipelining: bool
-    """The backend offers PIPELINING."""
+    backend: Backend
     open: OpenMode
+
+    @property
+    def pipelining(self) -> bool:
+        """The backend offers PIPELINING."""
+        return self.backend is not Backend.SERIAL
 
     @cached_property
     def settings(self) -> RelaySettings:
@@ -80,14 +94,14 @@ class Configuration:
 
     def __str__(self) -> str:
         client = "pipelining client" if self.pipelined else "serial client"
-        backend = "pipelining backend" if self.pipelining else "serial backend"
-        return f"{self.body.name.lower()}, {client}, {backend}, open={self.open.value}"
+        return f"{self.body.name.lower()}, {client}, {self.backend.value}, open={self.open.value}"
 
 
 def configurations() -> Iterator[Configuration]:
-    """Yield all of them."""
-    for body, pipelined, pipelining, opening in product(Body, (False, True), (True, False), OpenMode):
-        yield Configuration(body, pipelined, pipelining, opening)
+    """Yield all of them. A warm connection is met in one mode only: how it was opened is forgotten by then."""
+    for body, pipelined, backend, opening in product(Body, (False, True), Backend, OpenMode):
+        if backend is not Backend.WARM or opening is OpenMode.RECIPIENT:
+            yield Configuration(body, pipelined, backend, opening)
 
 
 def _letter(number: int, body: Body, pieces: int) -> Letter:

@@ -225,6 +225,20 @@ def nothing_left(trial: Trial) -> Iterator[str]:
         yield "a connection was forgotten"
 
 
+def kept_warm(trial: Trial) -> Iterator[str]:
+    """DESIGN section 4: only a connection on which all went well serves another session, with nothing left on it."""
+    for line in trial.played.left_warm:
+        connection = line.dialogue.connection
+        hello = trial.played.schedule.step is Step.EHLO  # a refused EHLO is followed by HELO: no refusal of mail
+        if not hello and (b"\r\n4" in connection.sent or b"\r\n5" in connection.sent):
+            yield f"kept warm after a refusal: {bytes(connection.sent)!r}"
+        last = connection.verbs[-2]  # before the QUIT of the end
+        if last not in {"DATA", "EHLO"} or connection.verbs.count("DATA") != connection.terminators:
+            yield f"kept warm with something open: {connection.commands[-3:]}"
+        if line.inbox or line.upstream.owes or line.upstream.unread:
+            yield "kept warm with something unread"
+
+
 def a_correct_client_of_the_backend(trial: Trial) -> Iterator[str]:
     """The backend saw nothing that no correct client does."""
     if trial.played.lab.record.violations:
@@ -239,5 +253,6 @@ JUDGES: tuple[Callable[[Trial], Iterator[str]], ...] = (
     paired,
     committed_in_time,
     nothing_left,
+    kept_warm,
     a_correct_client_of_the_backend,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.settings import BodyMode, OpenMode
-from tests.session.enumeration.configurations import Body
+from tests.session.enumeration.configurations import Backend, Body
 from tests.session.enumeration.faults import UNASKED, VANISHED, Fault
 from tests.session.enumeration.schedules import Schedule
 from tests.session.enumeration.steps import Kind, Step
@@ -79,7 +79,15 @@ def _harmless(schedule: Schedule) -> bool:
         return False
     if step in {Step.GREETING, Step.EHLO}:
         return True  # there is another server
+    if _stale_warm(schedule):
+        return True
     return step.kind in {Kind.CLIENT, Kind.VERDICT, Kind.LOOK} and not _has_body(schedule)
+
+
+def _stale_warm(schedule: Schedule) -> bool:
+    """A warm connection that ends before it said anything costs a fresh one and no mail."""
+    warm = schedule.configuration.backend is Backend.WARM
+    return warm and schedule.step is Step.MAIL and schedule.fault in {F.GONE, F.RESET}
 
 
 def trial_begun(step: Step) -> bool:
@@ -104,7 +112,7 @@ def _has_body(schedule: Schedule) -> bool:
 def the_right_reply(trial: Trial) -> Iterator[str]:
     """The backend's 4xx and 5xx reach the client unchanged at their place; what else it does there is a 451 of ours."""
     schedule = trial.played.schedule
-    place = _place(schedule)
+    place = None if _stale_warm(schedule) else _place(schedule)
     if place is None or schedule.fault not in _TALKS:
         return
     verb, argument = place

@@ -7,6 +7,8 @@ from typing import Protocol
 from smtproxy.session import events
 from tests.fakes.heard import Heard, read_replies
 from tests.fakes.laboratory import Laboratory
+from tests.fakes.servers import Line
+from tests.session.enumeration.configurations import Backend
 from tests.session.enumeration.meddling import Meddler, script
 from tests.session.enumeration.schedules import Schedule
 from tests.session.enumeration.talk import Command, Letter, talk
@@ -52,6 +54,8 @@ class Played:
     struck: bool = False
     client_left: bool = False
     memory_taken: int = 0
+    left_warm: list[Line] = field(default_factory=list)
+    """Backend connections that it left for another session."""
     surplus: bytes = b""
     """What the client heard beyond one reply for each command."""
     stuck: str = ""
@@ -77,6 +81,9 @@ def play(schedule: Schedule, witness: Callable[[Laboratory, Schedule], Presence]
         offered=configuration.offered,
         memory=MEMORY,
     )
+    lab.servers.keeps = 1
+    if configuration.backend is Backend.WARM:
+        lab.servers.warm_up(lab.now)
     meddler = witness(lab, schedule)
     played = Played(schedule, lab, configuration.letters)
     played.exchanges.append(Exchange(Command(""), lab.now))
@@ -85,6 +92,8 @@ def play(schedule: Schedule, witness: Callable[[Laboratory, Schedule], Presence]
     if not lab.finished and not played.stuck:
         lab.close()
     played.struck, played.client_left, played.memory_taken = meddler.struck, meddler.client_left, meddler.memory_taken
+    played.left_warm = list(lab.servers.warm)
+    lab.servers.close()
     if not lab.finished:
         played.stuck = played.stuck or f"the session does not end: it waits for the {lab.relay.waits_for.value}"
     return played

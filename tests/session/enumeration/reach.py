@@ -3,13 +3,18 @@
 from collections.abc import Callable
 
 from smtproxy.session.settings import OpenMode
-from tests.session.enumeration.configurations import Body, Configuration
+from tests.session.enumeration.configurations import Backend, Body, Configuration
 from tests.session.enumeration.steps import Step
 
 
 def _one_group(c: Configuration) -> bool:
     """MAIL and at least the first RCPT leave together, and are answered in one segment."""
     return c.pipelining and (c.pipelined or c.open is OpenMode.RECIPIENT)
+
+
+def _looks_twice(c: Configuration) -> bool:
+    """A warm connection is looked at before its first group, too."""
+    return c.backend is Backend.WARM and not c.pipelined
 
 
 _RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...] = (
@@ -21,14 +26,24 @@ _RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...]
     (frozenset({Step.WRITE_ANSWER}), lambda c: c.pipelined, "all answers to the group leave together, with the 354"),
     (frozenset({Step.RCPT_1}), _one_group, "the replies to a group come in one segment: no wait between them"),
     (
-        frozenset({Step.RCPT_2, Step.LOOK_GROUP}),
+        frozenset({Step.RCPT_2}),
         lambda c: c.pipelining and c.pipelined and c.open is OpenMode.RECIPIENT,
+        "MAIL and all RCPTs leave in one write",
+    ),
+    (
+        frozenset({Step.LOOK_GROUP}),
+        lambda c: c.backend is Backend.PIPELINING and c.pipelined and c.open is OpenMode.RECIPIENT,
         "MAIL and all RCPTs leave in one write, right behind the opening",
     ),
     (
         frozenset({Step.LOOK_GROUP_AGAIN}),
-        lambda c: _one_group(c) and not (c.pipelined and c.open is OpenMode.CONNECT),
+        lambda c: _one_group(c) and not (c.pipelined and c.open is OpenMode.CONNECT) and not _looks_twice(c),
         "there is no second group behind the opening",
+    ),
+    (
+        frozenset({Step.GREETING, Step.EHLO, Step.WRITE_HELLO}),
+        lambda c: c.backend is Backend.WARM,
+        "a warm connection has its greeting and hello behind it",
     ),
     (
         frozenset({Step.LOOK_BODY}),
@@ -49,8 +64,8 @@ _BEFORE_ANY_BODY = frozenset(
 
 def same_elsewhere(step: Step, configuration: Configuration) -> str | None:
     """Return why this step is not enumerated under this configuration although it could be; None: it is."""
-    if step in _BEFORE_ANY_BODY and configuration.body not in (Body.AUTO_SMALL, Body.STREAM):
-        return "long before a body: enumerated with a small one that is collected and one that is streamed"
+    if step in _BEFORE_ANY_BODY and configuration.body is not Body.AUTO_SMALL:
+        return "long before a body: enumerated with a small one that is collected"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Reads a dialogue file.
+r"""Reads a dialogue file.
 
 Above a line `---` stands, in TOML, what is not as usual; below it what happens:
 
@@ -26,29 +26,14 @@ Escapes in what parties say: \r \n \t \0 \\ \xff. It must never guess: what it d
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
-from smtproxy.policy.findings import Action
-from smtproxy.policy.judge import Check, Policy
-from smtproxy.sample.profile import Profile, UnknownRecipients
-from smtproxy.sample.profiles import PROFILES
-from smtproxy.sample.script_file import parse_script
+from smtproxy.sample.script_file import ScriptError, parse_script
 from smtproxy.session.records import Event
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
-from smtproxy.wire.ehlo import Capabilities
-from smtproxy.wire.newlines import NewlineMode
+from tests.session.playing.head import Head, unescape
 from tests.session.playing.scene import Got, Hear, Leave, Say, Scene, Step, Wait
 
-HOSTNAME = "mx.example.org"
-_ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-f]{2}))")
-_ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 _LINE = re.compile(r"(>>|>\*|<\*|B\d*|M\+\*|[><MT=]|wait|client)(?: (.*))?")
-_MODES = {"body": BodyMode, "open": OpenMode}
-_NOTED = frozenset(
-    {"backend", "script", "servers", "promised", "refusing", "disk", "one_piece", "in_memory", "careless"}
-)
 
 
 def read_scene(path: Path) -> Scene:
@@ -58,13 +43,12 @@ def read_scene(path: Path) -> Scene:
     if not separator:
         head, below = "", text
     try:
-        return _scene(path.stem, tomllib.loads(head), below)
-    except (ValueError, KeyError, TypeError) as error:
+        return _scene(path.stem, Head(tomllib.loads(head)), below)
+    except (ValueError, KeyError, TypeError, ScriptError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _scene(name: str, head: Mapping[str, object], below: str) -> Scene:
-    settings = _settings({key: value for key, value in head.items() if key not in _NOTED | {"checks"}})
+def _scene(name: str, head: Head, below: str) -> Scene:
     steps: list[Step] = []
     mails: list[bytes] = []
     traces: list[str] = []
@@ -79,29 +63,29 @@ def _scene(name: str, head: Mapping[str, object], below: str) -> Scene:
         match word:
             case "M":
                 mails.append(unescape(rest))
-            case "T":
-                traces.append(rest)
             case "M+*":
                 mails[-1] += b"".join(_lines(rest))
+            case "T":
+                traces.append(rest)
             case "=":
                 event, _, fields = rest.partition(" ")
                 log.setdefault(Event(event).value, []).append(tomllib.loads(f"fields = {fields or '{}'}")["fields"])
             case _:
                 _add(steps, _step(word, rest))
-    promised = head.get("promised", _offered(_profile(head.get("backend", "exchange"))))
+    settings = head.settings()
     return Scene(
         name,
         settings,
-        _policy(settings, _table(head.get("checks", {}))),
-        _profile(head.get("backend", "exchange")),
-        parse_script({"rules": head.get("script", [])}),
-        _whole(head.get("servers", 1)),
-        None if promised == "never reached" else _capabilities(promised),
-        refusing=head.get("refusing", False) is True,
-        disk=_whole(head.get("disk", 1 << 30)),
-        one_piece=str(head.get("one_piece", "")),
-        in_memory=str(head.get("in_memory", "")),
-        careless=head.get("careless", False) is True,
+        head.policy(settings),
+        head.profile(),
+        parse_script({"rules": head.noted("script", [])}),
+        servers=head.noted("servers", 1),
+        promised=head.promised(),
+        refusing=head.noted("refusing", default=False),
+        disk=head.noted("disk", 1 << 30),
+        one_piece=head.noted("one_piece", ""),
+        in_memory=head.noted("in_memory", ""),
+        careless=head.noted("careless", default=False),
         steps=tuple(steps),
         mails=tuple(mails) if mails else None,
         traces=tuple(traces) if traces else None,
@@ -152,97 +136,3 @@ def _lines(rest: str) -> Iterator[bytes]:
     times, _, text = rest.partition(" ")
     for number in range(1, int(times) + 1):
         yield unescape(text.replace("{}", str(number))) + b"\r\n"
-
-
-def unescape(text: str) -> bytes:
-    """The octets of a text with escapes."""
-    return _ESCAPE.sub(
-        lambda found: _ESCAPED[found[1]] if found[1] else bytes.fromhex(found[2].decode()), text.encode()
-    )
-
-
-# Above it
-
-
-def _settings(values: Mapping[str, object]) -> RelaySettings:
-    settings = RelaySettings(HOSTNAME)
-    for key, value in values.items():
-        if key == "limits":
-            settings = replace(settings, limits=replace(settings.limits, **_table(value)))
-        elif key == "newlines":
-            settings = replace(settings, newlines=None if value == "off" else NewlineMode(value))
-        else:
-            settings = replace(settings, **{key: _MODES[key](value) if key in _MODES else value})
-    return settings
-
-
-def _policy(settings: RelaySettings, checks: Mapping[str, object]) -> Policy:
-    """The checks as they are by default, but for a few options: domains, routing, soft, hard, delay, max_received, hello."""
-    options = {"domains": ["example.org"], "routing": [], "hello": "observe", **checks}
-    patience = {name: options[name] for name in ("soft", "hard", "delay") if name in options}
-    received = {name: options[name] for name in ("max_received",) if name in options}
-    if unknown := set(options) - {"domains", "routing", "hello", *patience, *received}:
-        raise ValueError(f"checks: {unknown}")
-    domains, routing = (frozenset(map(str, _list(options[name]))) for name in ("domains", "routing"))
-    return Policy(
-        (
-            Check(recipient_domain.CHECK, recipient_domain.RecipientDomainOptions(domains, routing)),
-            Check(size.CHECK, size.SizeOptions(settings.max_message_size)),
-            Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(settings.newlines or NewlineMode.NORMALISE)),
-            Check(loops.CHECK, loops.LoopsOptions(**received)),  # type: ignore[arg-type]
-            Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions(**patience)),  # type: ignore[arg-type]
-            Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), Action(options["hello"])),
-        )
-    )
-
-
-def _profile(value: object) -> Profile:
-    """A profile's name, or a table of its name and of what is different, the texts in a table of their own."""
-    if isinstance(value, str):
-        return PROFILES[value]
-    changes = _table(value)
-    profile = PROFILES[str(changes.pop("profile", "exchange"))]
-    texts = replace(profile.texts, **_table(changes.pop("texts", {})))
-    return replace(profile, texts=texts, **{name: _typed(name, value) for name, value in changes.items()})
-
-
-def _typed(name: str, value: object) -> object:
-    """A value of a profile as its field wants it."""
-    match name:
-        case "ehlo":
-            return tuple(_list(value))
-        case "known_recipients":
-            return frozenset(_list(value))
-        case "unknown_recipients":
-            return UnknownRecipients(str(value))
-        case "blank" | "line_end":
-            return unescape(str(value))
-        case _:
-            return value
-
-
-def _offered(profile: Profile) -> list[str]:
-    return list(profile.ehlo or ())
-
-
-def _capabilities(lines: object) -> Capabilities:
-    split = (str(line).partition(" ") for line in _list(lines))
-    return Capabilities(tuple((word.upper(), value) for word, _, value in split))
-
-
-def _table(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError(f"a table is wanted, not {value!r}")
-    return dict(value)
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"a list is wanted, not {value!r}")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"a number is wanted, not {value!r}")
-    return value

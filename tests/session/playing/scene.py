@@ -48,7 +48,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """The client goes away: "close" (FIN, and nothing is read any more), "reset" or "shutdown" (FIN, but it listens)."""
+    """The client goes away: "close" (FIN, nothing is read any more), "reset" or "shutdown" (FIN, but it listens)."""
 
     how: str
 

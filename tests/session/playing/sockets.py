@@ -1,9 +1,10 @@
-"""Plays a scene over real sockets: listener, session, sweeper and pool of the product, and the sample server, on loopback.
+"""Plays a scene over real sockets on loopback: listener, session, sweeper, pool, and the sample server.
 
 One trio loop whose clock jumps as soon as nothing is left to do: what takes minutes takes milliseconds, and nothing
 sleeps. What the client must not hear shows in its next account of what it heard, and at the end.
 """
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ async def _got(commands: Commands, step: Got) -> list[str]:
 async def _settled(record: BackendRecord, pages: Pages) -> None:
     """Wait until the session is over on both sides."""
     with trio.fail_after(_ANSWER):
-        while not (
+        while not (  # noqa: ASYNC110 - nothing in the product tells that it is idle
             any(event is Event.SESSION for event, _ in pages.log)
             and all(connection.ended for connection in record.connections)
         ):
@@ -152,10 +153,8 @@ class _Client:
         self._closed = False
 
     async def say(self, octets: bytes) -> None:
-        try:
+        with contextlib.suppress(trio.BrokenResourceError):  # hung up on: why, shows in what was heard
             await self._stream.send_all(octets)
-        except trio.BrokenResourceError:
-            pass  # The proxy has hung up: what it said shows in what was heard.
 
     async def hear(self, replies: int) -> None:
         """Read until so many replies are there, or the end."""
@@ -192,9 +191,7 @@ class _Client:
         """Say nothing more, and read what is still said."""
         if self._gone:
             return
-        try:
+        with contextlib.suppress(trio.BrokenResourceError):
             await self._stream.send_eof()
-        except trio.BrokenResourceError:
-            pass
         await self.hear_the_end()
         await self._stream.aclose()
