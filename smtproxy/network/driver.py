@@ -5,7 +5,7 @@ compares them once a second and looks at the sockets of sessions that wait for s
 wake a session it leaves an event in its mailbox and wakes the link the session is parked on (or sets the session's own
 trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
 
-Effects are performed in the order they came. What can be done at once is done at once (`_perform_now`); only what the
+Effects are performed in the order they came. What can be done at once is done at once (`_AT_ONCE`); only what the
 kernel does not take now is awaited (`_perform_slowly`). If something happens in between, the effects towards the
 backend that are left were meant for another world and are dropped.
 
@@ -17,7 +17,9 @@ import contextlib
 import socket
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import trio
 
@@ -50,6 +52,7 @@ class _Slow:
 
 
 _SLOW = _Slow()
+_NOTHING_SEEN = events.Looked()
 _INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.ClientClosed)
 _TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
 
@@ -211,9 +214,10 @@ class Session:
             try:
                 event: events.Event | None = events.Started()
                 while event is not None:
-                    effects = relay.handle(event, trio.current_time())
+                    now = trio.current_time()
+                    effects = relay.handle(event, now)
                     if effects:
-                        await self._perform(effects)
+                        await self._perform(effects, now)
                     event = None if relay.over else await self._next_event()
             except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, not the process
                 self._crashed(error)
@@ -297,46 +301,42 @@ class Session:
 
     # Effects
 
-    async def _perform(self, effects: list[events.Effect]) -> None:
+    async def _perform(self, effects: list[events.Effect], now: float) -> None:
         """Perform effects in order, and those that follow from what they are answered with."""
-        relay = self._relay
-        place = 0
-        while place < len(effects):
-            effect = effects[place]
-            place += 1
-            answer = self._perform_now(effect)
-            if answer is _SLOW:
-                answer = await self._perform_slowly(effect)
-            if answer is None or isinstance(answer, _Slow):
+        for place, effect in enumerate(effects):
+            answer = self._AT_ONCE[type(effect)](self, effect)
+            if answer is None:
                 continue
+            if isinstance(answer, _Slow):
+                slowly = await self._perform_slowly(effect)
+                now = trio.current_time()
+                if slowly is None:
+                    continue
+                answer = slowly
             if isinstance(answer, _INTERRUPTIONS):
-                effects = [one for one in effects[place:] if not isinstance(one, _TO_BACKEND)]
-                place = 0
-            effects.extend(relay.handle(answer, trio.current_time()))
+                left = [one for one in effects[place + 1 :] if not isinstance(one, _TO_BACKEND)]
+                await self._perform(left + self._relay.handle(answer, now), now)
+                return
+            effects.extend(self._relay.handle(answer, now))
 
-    def _perform_now(self, effect: events.Effect) -> "events.Event | _Slow | None":
-        """Perform an effect if it can be done at once; return the event it is answered with, or `_SLOW`."""
-        match effect:
-            case events.Answer():
-                return self._write_client(effect.octets)
-            case events.Look():
-                return self._look(client=effect.client)
-            case events.Forward() | events.Commit():
-                return None if self._backend is None else self._write_backend(self._backend, effect.octets)
-            case events.Record():
-                self._service.journal.record(effect.event, effect.fields)
-            case events.CloseBackend():
-                self._close_backend(effect)
-            case events.OpenBackend():
-                return self._open_backend(effect)
-            case events.DropKept():
-                if self._shelf is not None:
-                    self._shelf.clear()
-            case events.ForwardKept() | events.Keep():
-                return _SLOW
-            case events.Judge() | events.Finish():
-                pass  # Verdicts are there on the spot (`_judge`); the end of the relay ends `run`.
-        return None
+    def _send_answer(self, effect: events.Answer) -> "events.Event | _Slow | None":
+        return self._write_client(effect.octets)
+
+    def _send_on(self, effect: events.Forward | events.Commit) -> "events.Event | _Slow | None":
+        return None if self._backend is None else self._write_backend(self._backend, effect.octets)
+
+    def _record(self, effect: events.Record) -> None:
+        self._service.journal.record(effect.event, effect.fields)
+
+    def _drop_kept(self, _effect: events.DropKept) -> None:
+        if self._shelf is not None:
+            self._shelf.clear()
+
+    def _slow(self, _effect: events.Effect) -> _Slow:
+        return _SLOW
+
+    def _done(self, _effect: events.Effect) -> None:
+        """Verdicts are there on the spot (`_judge`); the end of the relay ends `run`."""
 
     async def _perform_slowly(self, effect: events.Effect) -> events.Event | None:
         """Finish an effect that must wait for something."""
@@ -431,20 +431,20 @@ class Session:
                 return answer
         return None
 
-    def _look(self, *, client: bool) -> events.Looked:
+    def _look(self, effect: events.Look) -> events.Looked:
         """Read the backend without blocking; see whether the client is gone."""
         backend = self._backend
         octets, closed = b"", False
-        if backend is not None:
+        if backend is not None and seen(backend.sock, SPOKE):
             event = self._read_backend(backend)
             if isinstance(event, events.BackendBytes):
                 octets = event.octets
             closed = isinstance(event, events.BackendClosed)
         gone = False
-        if client:
+        if effect.client:
             interest = GONE if self._relay.dot_read else GONE | HALF_CLOSED
             gone = bool(seen(self._client.sock, interest) & interest)
-        return events.Looked(octets, closed, gone)
+        return events.Looked(octets, closed, gone) if octets or closed or gone else _NOTHING_SEEN
 
     # The backend's connection
 
@@ -510,6 +510,22 @@ class Session:
         if self._place is not None:
             self._service.pool.give_back(self._place)
             self._place = None
+
+    _AT_ONCE: ClassVar[Mapping[type[events.Effect], Callable[["Session", Any], "events.Event | _Slow | None"]]] = {
+        events.Answer: _send_answer,
+        events.Look: _look,
+        events.Forward: _send_on,
+        events.Commit: _send_on,
+        events.Record: _record,
+        events.CloseBackend: _close_backend,
+        events.OpenBackend: _open_backend,
+        events.DropKept: _drop_kept,
+        events.ForwardKept: _slow,
+        events.Keep: _slow,
+        events.Judge: _done,
+        events.Finish: _done,
+    }
+    """How an effect is performed if it can be done at once; returns the event it is answered with, or `_SLOW`."""
 
     # The end
 

@@ -26,11 +26,6 @@ class Account:
         """Add findings, as many as the line may hold."""
         self.notes.extend(notes[: max(0, limit - len(self.notes))])
 
-    def answered(self, reply: Reply, by: str) -> None:
-        """Note that a reply is leaving."""
-        self.origins[by] = self.origins.get(by, 0) + 1
-        self.last_reply = reply
-
     def fields(self, dialogue: Dialogue, listener: str, connections: int, ended: str, by: str) -> Mapping[str, object]:
         """Return the fields of the `session` line."""
         hello = dialogue.hello

@@ -170,18 +170,19 @@ class Conversation:
 
     def flush(self) -> None:
         """Let answers leave, in one write."""
-        octets = []
+        octets = b""
+        account = self.account
         for slot in self.answers.ready():
             reply = slot.answer
             if reply is not None:
-                octets.append(reply.encode())
-                self.account.answered(reply, slot.by)
+                octets += reply.encode()
+                account.origins[slot.by] = account.origins.get(slot.by, 0) + 1
+                account.last_reply = reply
                 if reply.code >= 400:
                     self.dialogue.refused += 1
         if octets and not self.gone:
-            data = b"".join(octets)
-            self.dialogue.octets_out += len(data)
-            self.out.append(Answer(data))
+            self.dialogue.octets_out += len(octets)
+            self.out.append(Answer(octets))
 
     # Endings
 
