@@ -155,7 +155,7 @@ class Relay:
         if c.answers.slots and c.backend.job is None:
             # Those of a group leave together, when the last of them is there.
             c.flush()
-        self.waits_for = wait
+        self.waits_for = wait if c.held_up is None else c.held_up
         effects = c.out.copy()
         c.out.clear()
         return effects

@@ -37,6 +37,13 @@ class LineBuffer:
         buffer = self._buffer
         if not buffer:
             return None
+        if not self._scanned and not self._lost:
+            # Nearly every line comes whole, and is short enough.
+            end = buffer.find(b"\n")
+            if 0 <= end <= self._limit:
+                line = bytes(buffer[:end]).removesuffix(b"\r")
+                del buffer[: end + 1]
+                return line
         while (end := buffer.find(b"\n", self._scanned)) >= 0:
             line = bytes(memoryview(buffer)[:end]).removesuffix(b"\r")
             del buffer[: end + 1]  # cheap: bytearray moves its start, it does not copy the rest

@@ -8,6 +8,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import trio
 from trio.testing import MockClock
@@ -31,7 +32,9 @@ from tests.fakes.policies import default_policy
 from tests.session.enumeration.talk import Command, Letter, talk
 
 ROOM = 1 << 28
-_IDLE = 0.01
+Exchange: TypeAlias = tuple[Command, Heard | None]
+"""A command and what was heard to it."""
+_IDLE = 0.005
 """Real seconds without any event after which the clock jumps: loopback needs microseconds."""
 _PATIENCE = 2_000.0
 """Seconds on the jumping clock in which each reply must come: more than any limit of a session."""
@@ -146,15 +149,18 @@ async def connected(place: World) -> AsyncIterator[Client]:
         await trio.aclose_forcefully(client.stream)
 
 
-async def send(place: World, *letters: Letter) -> list[tuple[Command, Heard | None]]:
+async def send(place: World, *letters: Letter, pause: float = 0.0) -> list[Exchange]:
     """Send letters in a session of their own."""
     async with connected(place) as client:
-        return await converse(client, letters)
+        return await converse(client, letters, pause=pause)
 
 
-async def converse(client: Client, letters: Sequence[Letter]) -> list[tuple[Command, Heard | None]]:
-    """Send letters as an honest client that pipelines, QUIT at last; return each command with its reply."""
-    exchanges: list[tuple[Command, Heard | None]] = []
+async def converse(client: Client, letters: Sequence[Letter], *, pause: float = 0.0) -> list[Exchange]:
+    """Send letters as an honest client that pipelines, QUIT at last; return each command with its reply.
+
+    `pause`: seconds it waits behind each piece of a body.
+    """
+    exchanges: list[Exchange] = []
     talking = talk(letters, pipelined=True)
     segment = next(talking)
     while not client.ended:
@@ -162,6 +168,8 @@ async def converse(client: Client, letters: Sequence[Letter]) -> list[tuple[Comm
         replies = await client.hear(len(segment.commands))
         missing = [None] * (len(segment.commands) - len(replies))
         exchanges.extend(zip(segment.commands, [*replies, *missing], strict=True))
+        if pause and not segment.commands:
+            await trio.sleep(pause)
         try:
             segment = talking.send(replies)
         except StopIteration:

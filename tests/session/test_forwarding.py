@@ -1,0 +1,105 @@
+"""Commands on their way to the backend: as many in one write as it allows."""
+
+from smtproxy.session import events, forwarding
+from smtproxy.session.answers import Own
+from smtproxy.session.carriage import Carriage, Heard, Job, Stand
+from smtproxy.session.envelope import Envelope
+from smtproxy.session.limits import Limits
+from smtproxy.session.settings import RelaySettings
+from smtproxy.session.slots import Slot
+from smtproxy.session.upstream import Upstream
+from tests.session.parts import HOSTNAME, OK, PHRASES, carriage, envelope, kinds, recipient, slot, upstream
+
+_MAIL = b"MAIL FROM:<me@client.example>\r\n"
+_ONE, _TWO = b"RCPT TO:<one@example.org>\r\n", b"RCPT TO:<two@example.org>\r\n"
+
+
+def _group(*keywords: str, mail: Envelope | None = None, group: int = 100) -> tuple[Carriage, Upstream, list[Slot]]:
+    """Return a carriage with two recipients to be forwarded."""
+    slots = [slot(to=recipient("one@example.org")), slot(to=recipient("two@example.org"))]
+    k = carriage(mail or envelope(), RelaySettings(HOSTNAME, limits=Limits(group=group)))
+    k.upstream = made = upstream(*keywords)
+    k.job, k.slots = Job.GROUP, slots
+    k.requeue()
+    return k, made, slots
+
+
+def test_a_group_leaves_in_one_write() -> None:
+    k, made, _ = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL + _ONE + _TWO)]
+    assert (made.owes, k.stand) == (3, Stand.WAITING)
+
+
+def test_without_pipelining_each_command_waits_for_the_reply_to_the_one_before() -> None:
+    k, made, _ = _group()
+    for command in (_MAIL, _ONE, _TWO):
+        forwarding.send_next(k, made)
+        assert k.out[-1] == events.Forward(command)
+        forwarding.answered(k, made, b"250 ok\r\n")
+    assert kinds(k.out) == ["Forward", "Look", "Forward", "Look", "Forward"]
+    assert (k.job, k.stand) == (None, Stand.READY)
+
+
+def test_a_large_group_is_cut() -> None:
+    k, made, _ = _group("PIPELINING", group=2)
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL + _ONE)]
+
+
+def test_a_backend_that_knows_the_envelope_hears_only_what_is_new() -> None:
+    k, made, _ = _group("PIPELINING")
+    k.in_sync = True
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_ONE + _TWO)]
+
+
+def test_what_is_none_of_ours_is_reset_first() -> None:
+    k, made, _ = _group("PIPELINING")
+    k.dirty = True
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(b"RSET\r\n" + _MAIL + _ONE + _TWO)]
+    assert not k.dirty
+
+
+def test_a_new_connection_hears_of_those_that_were_promised() -> None:
+    k, made, _ = _group("PIPELINING", mail=envelope(recipient("promised@example.org", OK)))
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL + b"RCPT TO:<promised@example.org>\r\n" + _ONE + _TWO)]
+    assert k.replays == 1
+
+
+def test_data_stands_alone_behind_all_replies() -> None:
+    k, made, _ = _group("PIPELINING", mail=envelope(recipient("promised@example.org", OK)))
+    k.job, k.slots, k.queue = Job.DATA, [], []
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL + b"RCPT TO:<promised@example.org>\r\n")]
+    forwarding.answered(k, made, b"250 ok\r\n250 ok\r\n")
+    assert k.looking
+    forwarding.send_next(k, made)
+    assert k.out[-1] == events.Forward(b"DATA\r\n")
+
+
+def test_each_recipient_hears_the_reply_to_itself() -> None:
+    k, made, (first, second) = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"250 ok\r\n250 one\r\n")
+    assert k.job is Job.GROUP
+    forwarding.answered(k, made, b"550 two\r\n")
+    assert k.job is None
+    assert [one.answer.code for one in (first, second) if one.answer is not None] == [250, 550]
+
+
+def test_a_reply_too_many_is_not_this_connection() -> None:
+    k, made, _ = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"250 ok\r\n250 one\r\n250 two\r\n250 three\r\n")
+    assert k.failure == Heard(PHRASES.say(Own.BACKEND_NONSENSE), "protocol")
+    assert k.upstream is None
+
+
+def test_the_start_of_a_reply_too_many_is_not_either() -> None:
+    k, made, _ = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"250 ok\r\n250 one\r\n250 two\r\n2")
+    assert k.failure == Heard(PHRASES.say(Own.BACKEND_NONSENSE), "protocol")
