@@ -18,7 +18,9 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import trio
@@ -71,6 +73,14 @@ class Service:
     """Directory of held bodies; None: the system's for temporary files."""
 
 
+def _judge(policy: Policy, dialogue: Dialogue, phrases: Phrasebook, stage: Stage) -> Verdict:
+    """Judge on the spot: all facts of this version are in the dialogue.
+
+    No method of the session: a relay that held its session would leave each of them to the garbage collector.
+    """
+    return policy.judge(Evidence(stage, dialogue), phrases)
+
+
 class Session:
     """One client's connection and its backend connection."""
 
@@ -99,13 +109,14 @@ class Session:
         self._service = service
         self._id = session_id()
         self._phrases = Phrasebook(service.settings.hostname, self._id)
+        dialogue = Dialogue(self._id, address[0], address[1], trio.current_time())
         self._relay = Relay(
-            Dialogue(self._id, address[0], address[1], trio.current_time()),
+            dialogue,
             service.settings,
             self._phrases,
             service.pool.offered,
             service.memory,
-            judge=self._judge,
+            judge=partial(_judge, service.policy, dialogue, self._phrases),
             epoch=time.time_ns() / 1e9 - trio.current_time(),
         )
         self._shelf: Shelf | None = None
@@ -126,10 +137,6 @@ class Session:
         """Octets of the present effect that the kernel has not taken yet."""
         self._writing = False
         """It waits until a peer takes octets."""
-
-    def _judge(self, stage: Stage) -> Verdict | None:
-        """Judge on the spot: all facts of this version are in the dialogue."""
-        return self._service.policy.judge(Evidence(stage, self._relay.dialogue), self._phrases)
 
     # What the sweeper, the pool and the server see
 
@@ -421,14 +428,15 @@ class Session:
         backend, shelf = self._backend, self._shelf
         if backend is None or shelf is None:
             return events.BackendClosed("closed")
-        async for octets in shelf.chunks():
-            answer = self._write_backend(backend, octets)
-            if answer is _SLOW:
-                answer = await self._finish_forward(backend)
-            if answer is None and seen(backend.sock, SPOKE):
-                answer = self._read_backend(backend)
-            if answer is not None and not isinstance(answer, _Slow):
-                return answer
+        async with aclosing(shelf.chunks()) as chunks:
+            async for octets in chunks:
+                answer = self._write_backend(backend, octets)
+                if answer is _SLOW:
+                    answer = await self._finish_forward(backend)
+                if answer is None and seen(backend.sock, SPOKE):
+                    answer = self._read_backend(backend)
+                if answer is not None and not isinstance(answer, _Slow):
+                    return answer
         return None
 
     def _look(self, effect: events.Look) -> events.Looked:

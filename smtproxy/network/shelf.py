@@ -6,7 +6,7 @@ answer (452 4.3.1), not a crash.
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import trio
 
@@ -48,7 +48,7 @@ class Shelf:
         while view:
             view = view[os.write(self._file, view) :]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield what was kept, in order."""
         offset = 0
         while self._file is not None and offset < self._length:

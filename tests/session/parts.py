@@ -1,7 +1,7 @@
 """Parts of a session, built for the tests of single modules: as small as they can be, and real."""
 
 from smtproxy.policy.replies import Phrasebook
-from smtproxy.session.carriage import Carriage
+from smtproxy.session.carriage import Carriage, Job
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.envelope import Envelope, Recipient
@@ -82,6 +82,11 @@ def conversation(settings: RelaySettings = SETTINGS, verdict: Verdict | None = N
 def slot(verb: str = "RCPT", to: Recipient | None = None) -> Slot:
     """Return a command of a client; RCPT with its recipient."""
     return Slot(verb, to if to is not None or verb != "RCPT" else recipient())
+
+
+def job(k: Carriage) -> Job | None:
+    """Return what is going on: asked anew, whatever the type checker remembers of it."""
+    return k.job
 
 
 def kinds(effects: list[Effect]) -> list[str]:

@@ -4,7 +4,7 @@ from smtproxy.session import events
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Heard, Job, Stand
 from smtproxy.session.slots import Purpose
-from tests.session.parts import NEVER, NOW, OK, PHRASES, carriage, envelope, kinds, recipient, slot, upstream
+from tests.session.parts import NEVER, NOW, OK, PHRASES, carriage, envelope, job, kinds, recipient, slot, upstream
 
 
 def _connected(*, messages: int = 0) -> Carriage:
@@ -18,7 +18,7 @@ def _connected(*, messages: int = 0) -> Carriage:
 def test_a_session_begins_without_a_connection() -> None:
     k = carriage()
     assert (k.stand, k.upstream, k.job) == (Stand.IDLE, None, None)
-    assert not (k.idle or k.looking or k.streaming or k.committed)
+    assert not any((k.idle, k.looking, k.streaming, k.committed))
 
 
 def test_a_connection_is_asked_for_with_those_that_were_tried() -> None:
@@ -31,11 +31,11 @@ def test_a_connection_is_asked_for_with_those_that_were_tried() -> None:
 
 
 def test_the_client_is_looked_at_before_a_commit_only() -> None:
-    for job in Job:
+    for asked in Job:
         k = _connected()
-        k.job = job
+        k.job = asked
         k.look()
-        assert k.out == [events.Look(client=job is Job.COMMIT)]
+        assert k.out == [events.Look(client=asked is Job.COMMIT)]
         assert k.looking
 
 
@@ -96,7 +96,8 @@ def test_a_failure_closes_and_tells_why() -> None:
     k.queue = [(Purpose.RCPT, slot(), b"RCPT TO:<one@example.org>\r\n")]
     k.fail(Own.BACKEND_LOST)
     assert k.failure == Heard(PHRASES.say(Own.BACKEND_LOST), "protocol")
-    assert (k.job, k.queue, k.stand) == (None, [], Stand.IDLE)
+    assert job(k) is None
+    assert (len(k.queue), k.stand) == (0, Stand.IDLE)
     assert kinds(k.out) == ["CloseBackend"]
 
 

@@ -8,7 +8,7 @@ from smtproxy.session.limits import Limits
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Slot
 from smtproxy.session.upstream import Upstream
-from tests.session.parts import HOSTNAME, OK, PHRASES, carriage, envelope, kinds, recipient, slot, upstream
+from tests.session.parts import HOSTNAME, OK, PHRASES, carriage, envelope, job, kinds, recipient, slot, upstream
 
 _MAIL = b"MAIL FROM:<me@client.example>\r\n"
 _ONE, _TWO = b"RCPT TO:<one@example.org>\r\n", b"RCPT TO:<two@example.org>\r\n"
@@ -84,9 +84,9 @@ def test_each_recipient_hears_the_reply_to_itself() -> None:
     k, made, (first, second) = _group("PIPELINING")
     forwarding.send_next(k, made)
     forwarding.answered(k, made, b"250 ok\r\n250 one\r\n")
-    assert k.job is Job.GROUP
+    assert job(k) is Job.GROUP
     forwarding.answered(k, made, b"550 two\r\n")
-    assert k.job is None
+    assert job(k) is None
     assert [one.answer.code for one in (first, second) if one.answer is not None] == [250, 550]
 
 

@@ -1,0 +1,146 @@
+"""Commands of the client: what is read, what is answered by us, and what counts as an error."""
+
+import pytest
+
+from smtproxy.sample.script import Point, Rule, Say
+from smtproxy.session.settings import RelaySettings
+from tests.session.parts import HOSTNAME
+from tests.session.sample import begin, codes, greeted
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (b"NOOP", 250),
+        (b"noop \t", 250),
+        (b"HELP", 214),
+        (b"VRFY someone", 252),
+        (b"EXPN list", 502),
+        (b"STARTTLS", 502),
+        (b"BDAT 3", 502),
+        (b"XYZZY", 500),
+        (b"", 500),
+        (b"\xff\xfb\x01", 500),
+        (b"MAIL", 501),
+        (b"MAIL FROM:<a@b", 501),
+        (b"MAIL FROM:<a@b> AUTH=<>", 555),
+        (b"MAIL FROM:<a@b> SIZE=x", 501),
+        (b"MAIL FROM:<\xc3\xa9@b>", 553),
+        (b"RCPT TO:<a@example.org>", 503),
+        (b"DATA", 503),
+    ],
+)
+def test_what_a_command_is_answered_outside_a_transaction(command: bytes, code: int) -> None:
+    lab = greeted()
+    assert codes(lab.send(command + b"\r\n")) == [code]
+    assert lab.dialogue.errors == (1 if code >= 500 else 0)
+    assert lab.record.opened == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(b"MAIL FROM:<c@d.example>", 503), (b"RCPT TO:<>", 501), (b"RCPT TO:<a@elsewhere.example>", 550), (b"RSET", 250)],
+)
+def test_what_a_command_is_answered_inside_one(command: bytes, code: int) -> None:
+    lab = greeted()
+    begin(lab)
+    assert codes(lab.send(command + b"\r\n")) == [code]
+
+
+def test_a_hello_comes_first() -> None:
+    lab = greeted()
+    fresh = type(lab)().start()
+    assert codes(fresh.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@example.org>\r\nNOOP\r\n")) == [503, 503, 250]
+
+
+def test_a_bare_newline_may_end_a_command() -> None:
+    assert codes(greeted().send(b"NOOP\nNOOP\r\n")) == [250, 250]
+
+
+def test_data_needs_a_recipient() -> None:
+    lab = greeted()
+    assert codes(lab.send(b"MAIL FROM:<a@b.example>\r\n")) == [250]
+    assert codes(lab.send(b"DATA\r\n")) == [554]
+    assert codes(lab.send(b"RCPT TO:<a@elsewhere.example>\r\nDATA\r\n")) == [550, 554]
+
+
+@pytest.mark.parametrize("opening", [b"", b"MAIL FROM:<a@b.example>\r\n"])
+def test_text_behind_a_refused_data_is_never_read_as_commands(opening: bytes) -> None:
+    lab = greeted()
+    heard = lab.send(opening + b"DATA\r\nRSET\r\nNOOP\r\n")
+    assert codes(heard)[-1] == 554
+    assert lab.finished
+    assert lab.log[-1][1]["ended"] == "early_body"
+
+
+def test_another_protocol_is_hung_up_on() -> None:
+    for octets, ended in (
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "other_protocol"),
+        (b"\x16\x03\x01\x02\x00", "other_protocol"),
+    ):
+        lab = greeted()
+        assert codes(lab.send(octets)) == [500]
+        assert lab.log[-1][1]["ended"] == ended
+
+
+def test_a_line_without_end_is_an_end() -> None:
+    lab = greeted(command_line=100, endless_line=500)
+    assert codes(lab.send(b"x" * 300 + b"\r\n")) == [500]
+    assert codes(lab.send(b"x" * 600)) == [421]
+    assert lab.log[-1][1]["ended"] == "endless_line"
+
+
+def test_too_many_commands_are_an_end() -> None:
+    lab = greeted(commands=3)
+    assert codes(lab.send(b"NOOP\r\n" * 3)) == [250, 250, 421]
+    assert lab.finished
+
+
+def test_junk_becomes_an_error_when_there_is_too_much_of_it() -> None:
+    lab = greeted(junk_commands=2)
+    lab.send(b"NOOP\r\n" * 5)
+    assert lab.dialogue.errors == 3
+
+
+def test_recipients_above_the_limit_may_come_again() -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, max_recipients=2), recipient_overshoot=1)
+    begin(lab, recipients=2)
+    assert codes(lab.send(b"RCPT TO:<x@example.org>\r\n" * 3)) == [452, 452, 452]
+    assert lab.dialogue.errors == 2
+    assert lab.record.commands.count(b"RCPT TO:<x@example.org>") == 0
+
+
+def test_a_source_route_is_dropped_and_told() -> None:
+    lab = greeted()
+    lab.send(b"MAIL FROM:<@relay.example:a@b.example>\r\nRCPT TO:<@relay.example:c@example.org>\r\nRSET\r\n")
+    assert lab.record.commands[1:3] == [b"MAIL FROM:<a@b.example>", b"RCPT TO:<c@example.org>"]
+    assert lab.messages[0]["changes"] == ["source_route_dropped"]
+
+
+def test_a_group_is_as_large_as_the_limit() -> None:
+    lab = greeted(group=2)
+    begin(lab, recipients=5)
+    assert lab.record.connections[0].verbs == ["EHLO", "MAIL", "RCPT", "RCPT", "RCPT", "RCPT", "RCPT"]
+    assert not lab.record.violations
+
+
+def test_after_a_failure_the_next_group_is_tried_anew() -> None:
+    lost = Rule(Point.RCPT, (Say(b"421 bye\r\n"),), connections=(1,))
+    lab = greeted(lost)
+    assert codes(lab.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<one@example.org>\r\n")) == [250, 451]
+    assert codes(lab.send(b"RCPT TO:<two@example.org>\r\nRCPT TO:<three@example.org>\r\n")) == [250, 250]
+
+
+def test_a_second_hello_gives_the_transaction_up() -> None:
+    lab = greeted()
+    begin(lab)
+    lab.send(b"HELO again.example\r\n")
+    assert lab.messages[0]["outcome"] == "aborted"
+    assert lab.dialogue.hello is not None
+    assert (lab.dialogue.hello.verb, lab.dialogue.hello.name) == ("HELO", "again.example")
+
+
+def test_quit_is_an_end() -> None:
+    lab = greeted()
+    assert codes(lab.send(b"QUIT\r\nNOOP\r\n")) == [221]
+    assert (lab.log[-1][1]["ended"], lab.log[-1][1]["by"]) == ("quit", "client")
