@@ -56,10 +56,10 @@ class Listener:
     def _begin(self, client: socket.socket, address: tuple[str, int], nursery: trio.Nursery) -> None:
         try:
             prepare(client)
+            session = Session(client, (address[0], address[1]), self._service)
         except OSError:
             client.close()
             return
-        session = Session(client, (address[0], address[1]), self._service)
         self._sessions.add(session)
         nursery.start_soon(self._run, session)
 

@@ -25,7 +25,14 @@ async def watch(pool: Pool, server: Server, hostname: str, limits: Limits, probe
             await trio.sleep(server.pause)
             server.pause = min(server.pause * 2, LONGEST_PAUSE)
         else:
-            await trio.sleep(INTERVAL)
+            await _quiet(server)
+
+
+async def _quiet(server: Server) -> None:
+    """Wait for the next probe of a server that is well, or until a session found that it is not."""
+    until = trio.current_time() + INTERVAL
+    while not server.down and trio.current_time() < until:
+        await trio.sleep(1)
 
 
 async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> None:

@@ -1,0 +1,160 @@
+"""From the verdict about a message to the reply to its dot."""
+
+import pytest
+
+from smtproxy.sample.script import Normal, Pause, Point, Rule, Say, Script
+from smtproxy.session import events
+from smtproxy.session.records import Event as LogEvent
+from smtproxy.session.settings import BodyMode, RelaySettings
+from smtproxy.session.verdicts import Accepted, Stage, Verdict
+from tests.session.parts import HOSTNAME
+from tests.session.sample import BODY, CHECK, begin_body, codes, delay, greeted, refuse
+
+
+@pytest.mark.parametrize("body", list(BodyMode))
+def test_a_refused_message_never_ends_at_the_backend(body: BodyMode) -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, body=body))
+    begin_body(lab)
+    refuse(lab, Stage.MESSAGE)
+    assert codes(lab.send(BODY + b".\r\n")) == [550]
+    assert lab.record.terminators == 0
+    assert not lab.lines(LogEvent.COMMIT)
+    (line,) = lab.messages
+    assert (line["outcome"], line["by"], line["client_heard"]) == ("rejected", CHECK, True)
+    lab.on_judge = lab.verdict
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+
+
+def test_a_dropped_message_ends_the_session() -> None:
+    lab = greeted()
+    begin_body(lab)
+    refuse(lab, Stage.MESSAGE, drop=True)
+    assert codes(lab.send(BODY + b".\r\nNOOP\r\n")) == [550]
+    assert lab.messages[0]["outcome"] == "dropped"
+    assert lab.finished
+
+
+def test_what_a_delivery_leaves_behind() -> None:
+    lab = greeted()
+    begin_body(lab)
+    heard = lab.send(b"Message-ID: <1@x>\r\n\r\nhello\r\n.\r\n")
+    (commit,) = lab.lines(LogEvent.COMMIT)
+    (line,) = lab.messages
+    assert commit == {
+        "session": "testsession",
+        "transaction": "testsession.1",
+        "server": "backend:25",
+        "sender": "me@client.example",
+        "recipients": 1,
+        "size": len(b"Message-ID: <1@x>\r\n\r\nhello\r\n"),
+        "message_id": "<1@x>",
+    }
+    assert (line["outcome"], line["by"], line["server"]) == ("delivered", "backend", "backend:25")
+    assert line["reply"] == line["backend_reply"] == heard.decode().strip()
+    assert lab.record.accepted[0].reply == heard
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome", "code"),
+    [
+        (b"450 4.2.0 later\r\n", "deferred", 450),
+        (b"554 5.6.0 no\r\n", "rejected", 554),
+        (b"354 go\r\n", "unknown", 451),
+    ],
+)
+def test_the_backends_last_word(words: bytes, outcome: str, code: int) -> None:
+    lab = greeted(Rule(Point.FINAL, (Say(words),)))
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [code]
+    assert lab.messages[0]["outcome"] == outcome
+
+
+def test_a_delayed_verdict_is_put_into_effect_when_its_time_has_come() -> None:
+    lab = greeted()
+    begin_body(lab)
+    delay(lab, Stage.MESSAGE, 4.0)
+    before = lab.now
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+    assert lab.now == before + 4.0
+
+
+@pytest.mark.parametrize("body", [BodyMode.AUTO, BodyMode.STREAM])
+def test_a_backend_that_goes_while_the_verdict_is_awaited_gets_no_empty_message(body: BodyMode) -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, body=body), body_memory=5)
+    begin_body(lab)
+    lab.send(BODY)
+    lab.on_judge = lambda _: None
+    lab.send(b".\r\n")
+    assert lab.relay.waits_for is events.Wait.VERDICT
+    assert lab.line is not None
+    lab.line.vanish()
+    lab.event(events.BackendClosed())
+    lab.event(events.Judged(Accepted(Stage.MESSAGE)))
+    lab.run()
+    assert lab.codes[-1] == 451
+    assert lab.record.opened == 1
+    assert not lab.record.accepted
+
+
+def test_a_commit_never_comes_later_than_commit_by() -> None:
+    slow = Rule(Point.DATA, (Pause(110.0), Normal()))
+    lab = greeted(slow, settings=RelaySettings(HOSTNAME, commit_by=100.0))
+    begin_body(lab)
+    assert lab.send(BODY + b".\r\n").startswith(b"451 4.4.5")
+    assert not lab.record.accepted
+    assert not lab.lines(LogEvent.COMMIT)
+
+
+def test_a_late_verdict_counts_towards_commit_by() -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, commit_by=100.0))
+    begin_body(lab)
+    lab.on_judge = lambda _: None
+    lab.send(BODY + b".\r\n")
+    assert lab.relay.deadline == lab.now + 100.0
+    lab.now += 101.0
+    lab.event(events.Judged(Accepted(Stage.MESSAGE)))
+    lab.run()
+    assert lab.heard.splitlines()[-1].startswith(b"451 4.4.5")
+    assert not lab.lines(LogEvent.COMMIT)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_client_that_is_gone_is_delivered_for_and_not_told(gone: bool) -> None:
+    lab = greeted()
+    begin_body(lab)
+
+    def leave(effect: events.Effect) -> None:
+        lab.client_gone = lab.client_gone or (gone and isinstance(effect, events.Commit))
+
+    lab.on_write = leave
+    heard = lab.send(BODY + b".\r\n")
+    (line,) = lab.messages
+    assert (line["outcome"], line["client_heard"]) == ("delivered", not gone)
+    assert lab.finished is gone
+    assert bool(heard) is not gone
+
+
+def test_a_client_that_left_before_the_commit_gets_none() -> None:
+    lab = greeted()
+    begin_body(lab)
+
+    def verdict(stage: Stage) -> Verdict:
+        lab.client_gone = stage is Stage.MESSAGE
+        return lab.verdict(stage)
+
+    lab.on_judge = verdict
+    lab.send(BODY + b".\r\n")
+    assert lab.record.terminators == 0
+    (line,) = lab.messages
+    assert (line["outcome"], line["by"], line["client_heard"]) == ("aborted", "client", False)
+
+
+def test_junk_between_mails_is_forgiven_by_a_delivery() -> None:
+    lab = greeted()
+    lab.send(b"NOOP\r\n" * 5)
+    assert lab.dialogue.junk == 5
+    begin_body(lab)
+    lab.send(BODY + b".\r\n")
+    assert (lab.dialogue.junk, lab.dialogue.delivered) == (0, 1)
+    assert lab.servers.script == Script()
