@@ -57,6 +57,8 @@ class Server:
     ceiling: int
     open: int = 0
     down: bool = False
+    trouble: trio.Event = field(default_factory=trio.Event)
+    """Set when a session finds it down: a probe is due."""
     pause: float = FIRST_PAUSE
     extended: bool = True
     """It understands EHLO; some drop the connection instead of refusing it."""
@@ -256,6 +258,7 @@ class Pool:
         if server.down:
             return
         server.down = True
+        server.trouble.set()
         while self.warm.evict(server.name):
             pass
         self._journal.record(

@@ -30,9 +30,9 @@ async def watch(pool: Pool, server: Server, hostname: str, limits: Limits, probe
 
 async def _quiet(server: Server) -> None:
     """Wait for the next probe of a server that is well, or until a session found that it is not."""
-    until = trio.current_time() + INTERVAL
-    while not server.down and trio.current_time() < until:
-        await trio.sleep(1)
+    server.trouble = trio.Event()
+    with trio.move_on_after(INTERVAL):
+        await server.trouble.wait()
 
 
 async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> None:

@@ -58,11 +58,11 @@ class Laboratory:
         self.servers = Servers(
             profile or PROFILES["exchange"], script or Script(), tuple(servers), self.settings.hostname
         )
-        self.dialogue = Dialogue(SESSION, client, 4711)
+        self.now = 1000.0
+        self.dialogue = Dialogue(SESSION, client, 4711, now=self.now)
         self.phrases = Phrasebook(self.settings.hostname, SESSION)
         self.memory = Memory(memory)
         self.disk = disk
-        self.now = 1000.0
         self.relay = Relay(
             self.dialogue,
             self.settings,

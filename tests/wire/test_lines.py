@@ -129,3 +129,15 @@ def test_time_is_linear() -> None:
         lines += 1
     assert lines == 300_000
     assert process_time() - start < 10
+
+
+def test_the_start_of_a_line_shows_before_it_has_ended() -> None:
+    lines = LineBuffer(100, 1000)
+    assert not lines.begins(b"\x16\x03")
+    lines.feed(b"NOOP\r\n\x16")
+    assert lines.begins(b"NO")
+    assert lines.next() == b"NOOP"
+    assert not lines.begins(b"\x16\x03")
+    lines.feed(b"\x03\x01")
+    assert lines.begins(b"\x16\x03")
+    assert lines.next() is None

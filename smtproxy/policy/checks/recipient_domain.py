@@ -5,6 +5,7 @@ out of the local part and trust the proxy's address (CVE-1999-0682, MS99-027): `
 `net!victim@ours`, `IMCEASMTP-victim+40net@ours` are therefore foreign, too. DESIGN section 5, "No open relay".
 """
 
+import unicodedata
 from dataclasses import dataclass
 
 from smtproxy.policy.evidence import Evidence
@@ -37,7 +38,8 @@ def recipient_domain(options: RecipientDomainOptions, evidence: Evidence) -> Fin
         return None  # RFC 5321 4.5.1: <postmaster> without a domain must be taken
     if ANY not in options.domains and domain not in options.domains:
         return Finding(Reason.FOREIGN_RECIPIENT, {"domain": domain}, action=Action.REJECT)
-    local = path.mailbox_local
+    # NFKC: a server that folds full-width characters reads U+FF20 as "@".
+    local = unicodedata.normalize("NFKC", path.mailbox_local)
     routed = not _ROUTING.isdisjoint(local) or local.casefold().startswith(_ENCAPSULATED_SMTP)
     if routed and domain not in options.routing_local_parts:
         return Finding(Reason.ROUTED_LOCAL_PART, {"local": local}, action=Action.REJECT)
