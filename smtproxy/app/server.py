@@ -5,7 +5,9 @@ the backends once, then accept. Order of an end: stop accepting, let transaction
 between two, cut off what is left after `drain_timeout`, but never a session that waits for the reply to its final dot.
 """
 
+import contextlib
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,11 +32,16 @@ from smtproxy.sample.script import Script
 from smtproxy.sample.server import serve as serve_sample
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event
+from smtproxy.session.settings import BodyMode
 
 FAILED = 1
 """Exit status when an address cannot be bound."""
 FIRST_PROBE = 5.0
 """Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile."""
+RESERVE = 64
+"""File descriptors for everything but sessions: listeners, log, probes, the standard library."""
+_MANY = 1 << 20
+"""What "unlimited" is taken for."""
 _STDOUT = 1
 
 
@@ -136,9 +143,8 @@ class _Server:
             )
             for listener in config.listeners
         ]
-        listeners = [
-            Listener(sock, services[place], self._sessions, config.limits.sessions) for place, sock in self._sockets
-        ]
+        most = most_sessions(config, _descriptors())
+        listeners = [Listener(sock, services[place], self._sessions, most) for place, sock in self._sockets]
         serving.start_soon(_accept, listeners, serving, accepting)
         for place, sock in self._sockets:
             name = config.listeners[place].name
@@ -192,6 +198,26 @@ class _Server:
         """Whoever asks twice is in a hurry."""
         await anext(signals)
         await self._cut_off(0)
+
+
+def most_sessions(config: Config, descriptors: int) -> int:
+    """Return how many sessions there may be with so many file descriptors: backends and held bodies need theirs, too.
+
+    Running out of descriptors would not stop at accepting clients: those inside could not reach the backend any more.
+    """
+    backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
+    each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
+    return max(1, min(config.limits.sessions, (descriptors - backends - RESERVE) // each))
+
+
+def _descriptors() -> int:
+    """Raise the soft limit of file descriptors to the hard one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft if soft >= 0 else _MANY
 
 
 async def _accept(listeners: Sequence[Listener], serving: trio.Nursery, accepting: trio.CancelScope) -> None:

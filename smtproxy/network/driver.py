@@ -29,7 +29,7 @@ from smtproxy.network.identity import session_id
 from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
-from smtproxy.network.sockets import GONE, HALF_CLOSED, SPOKE, connected, seen, start_connect
+from smtproxy.network.sockets import EXHAUSTED, GONE, HALF_CLOSED, SPOKE, connected, seen, start_connect
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.replies import Phrasebook
@@ -494,7 +494,8 @@ class Session:
             try:
                 self._backend = Link(start_connect(*server.address))
             except OSError as error:
-                self._mailbox.append(events.BackendClosed(error.strerror or str(error)))
+                ours = error.errno in EXHAUSTED
+                self._mailbox.append(events.BackendClosed("" if ours else error.strerror or str(error)))
         self._dialling_until = trio.current_time() + self._service.settings.limits.connect_time
         return events.BackendOpened(Upstream(server.name, self._service.settings.hostname, extended=server.extended))
 

@@ -3,21 +3,18 @@
 An own loop instead of `trio.serve_listeners`, which ends with the first handler that raises and costs twice the CPU.
 """
 
-import errno
 import socket
 
 import trio
 
 from smtproxy.network.driver import Service, Session
-from smtproxy.network.sockets import prepare
+from smtproxy.network.sockets import EXHAUSTED, prepare
 from smtproxy.session.records import Event
 
 BATCH = 64
 """Connections accepted per wake-up before other tasks get their turn."""
 PAUSE = 0.1
 """Seconds to wait when no connection can be accepted; as trio's own listeners do."""
-EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""Nothing is left to accept with: wait, do not die. The kernel keeps the clients in its queue."""
 
 
 class Listener:
@@ -45,6 +42,7 @@ class Listener:
                     break
                 except OSError as error:
                     if error.errno in EXHAUSTED:
+                        # Wait, do not die: the kernel keeps the clients in its queue.
                         await self._pause(error.strerror or "no descriptor left")
                         break
                     continue  # The client gave up between SYN and accept.

@@ -19,6 +19,8 @@ HALF_CLOSED = select.POLLRDHUP
 SPOKE = select.POLLIN | HALF_CLOSED | GONE
 """Something can be read, be it the end."""
 BACKLOG = 1024
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""This machine has nothing left to open a socket with: nobody else's fault."""
 
 
 @dataclass(frozen=True, slots=True)
