@@ -35,6 +35,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
     return RelaySettings(
         hostname=config.server.hostname,
         listener=listener.name,
+        backend=listener.backend,
         body=listener.body,
         newlines=listener.bare_newlines if checks.bare_newlines.enabled else None,
         max_message_size=listener.max_message_size if checks.size.enabled else config.limits.message_ceiling,

@@ -46,7 +46,7 @@ _STDOUT = 1
 
 
 def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit status."""
+    """Serve until SIGTERM, SIGINT or SIGHUP (its terminal is gone); return the exit status."""
     sockets: list[tuple[int, socket.socket]] = []
     for place, listener in enumerate(config.listeners):
         for address in listener.bind:
@@ -93,7 +93,7 @@ class _Server:
             background.start_soon(journal.writer.drain)
             await self._start_backends(background)
             background.start_soon(sweep, self._sessions, tuple(self._pools.values()))
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
                 async with trio.open_nursery() as serving:
                     accepting = self._start_listeners(serving)
                     await anext(signals)
@@ -161,9 +161,10 @@ class _Server:
                 continue
             domain = next((one for one in listener.domains if one != "*"), "example.org")
             address = bound(sock)
+            # Single quotes only: neither of the two formats of the log has to escape them.
             command = (
-                f"python3 -c \"import smtplib; smtplib.SMTP('{address.host}', {address.port}).sendmail("
-                f"'me@example.net', 'you@{domain}', 'Subject: A test\\r\\n\\r\\nIt works.\\r\\n')\""
+                "python3 -c 'import smtplib, sys; smtplib.SMTP(*sys.argv[1:3]).sendmail(*sys.argv[3:])' "
+                f"{address.host} {address.port} me@example.net you@{domain} 'Subject: A test'"
             )
             self._journal.record(
                 Event.SAMPLE_BACKEND,

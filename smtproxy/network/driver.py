@@ -56,6 +56,8 @@ class _Slow:
 _SLOW = _Slow()
 _NOTHING_SEEN = events.Looked()
 _INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.ClientClosed)
+_OF_BACKEND = (events.BackendClosed, events.BackendBytes)
+_ENDS_AN_ANSWER = (events.ClientClosed, events.Shutdown)
 _TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
 
 
@@ -170,10 +172,12 @@ class Session:
     def sweep(self, now: float) -> None:
         """Look after a session that is parked: its deadline, and the sockets it is not listening to."""
         parked, backend, client = self._parked, self._backend, self._client
-        if parked is None or self._mailbox:
+        if parked is None:
             return
         if not self._due:
             self._due = self._relay.deadline
+        if self._mailbox and not (self._writing and now >= self._due):
+            return  # Something waits its turn already; only a write that does not end is still to be ended.
         if backend is None and parked is client and not self._writing and now < self._due:
             return  # The common case: an idle client.
         if self._dialling_until and now >= self._dialling_until and backend is not None:
@@ -388,10 +392,11 @@ class Session:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
             await self._writable(self._client, due)
-            gone = next((one for one in self._mailbox if isinstance(one, events.ClientClosed)), None)
-            if gone is not None:
-                self._mailbox.remove(gone)
-                return gone
+            end = next((one for one in self._mailbox if isinstance(one, _ENDS_AN_ANSWER)), None)
+            if end is not None:
+                self._mailbox.remove(end)
+                # Cut off: who takes no answer does not take a goodbye either.
+                return end if isinstance(end, events.ClientClosed) else events.ClientClosed("timeout")
             answer = self._write_client(self._left)
         return None if isinstance(answer, _Slow) else answer
 
@@ -419,7 +424,7 @@ class Session:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
             await self._writable(backend, self._relay.deadline)
-            if any(isinstance(one, events.BackendBytes | events.BackendClosed) for one in self._mailbox):
+            if any(isinstance(one, _OF_BACKEND) for one in self._mailbox):
                 return events.BackendClosed("spoke before the end")
             answer = self._write_backend(backend, self._left)
         return None if isinstance(answer, _Slow) else answer
@@ -501,6 +506,9 @@ class Session:
 
     def _close_backend(self, effect: events.CloseBackend) -> None:
         backend, place = self._backend, self._place
+        if self._mailbox:
+            # What was heard of this connection and waits its turn is nobody's: it must not be taken for the next one's.
+            self._mailbox = deque([one for one in self._mailbox if not isinstance(one, _OF_BACKEND)])
         if backend is not None:
             if effect.warm is not None and place is not None and self._service.pool.keep(place, backend, effect.warm):
                 self._backend = self._place = None

@@ -129,13 +129,14 @@ class Pool:
         usable = [server for server in self._in_order() if server.name not in tried]
         if not usable:
             return BackendFailed("none")
-        if not self._waiting:
-            for server in usable:
-                warm = None if fresh else self.warm.take(server.name)
-                if warm is not None:
-                    return self._hand_over(warm, server, holder)
-                if self._has_room(server):
-                    return self._give(server, holder)
+        for server in usable:
+            if self._is_waited_for(server):
+                continue
+            warm = None if fresh else self.warm.take(server.name)
+            if warm is not None:
+                return self._hand_over(warm, server, holder)
+            if self._has_room(server):
+                return self._give(server, holder)
         waiter = Waiter(tried, holder)
         self._waiting.append(waiter)
         self.press(trio.current_time())
@@ -193,6 +194,10 @@ class Pool:
 
     def _in_order(self) -> list[Server]:
         return sorted(self.servers, key=lambda server: server.down)
+
+    def _is_waited_for(self, server: Server) -> bool:
+        """Whether somebody in line would take a place there; those who tried it in vain hold up nobody."""
+        return any(server.name not in waiter.tried for waiter in self._waiting)
 
     def _has_room(self, server: Server) -> bool:
         return server.open < server.ceiling or self.warm.evict(server.name)

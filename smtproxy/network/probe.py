@@ -40,27 +40,37 @@ async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> No
     place = pool.take_for_probe(server)
     if place is None:
         return
-    upstream = Upstream(server.name, hostname, extended=server.extended)
-    reason = "timeout"
     try:
-        with trio.move_on_after(limits.connect_time + 2 * limits.connect_time):
-            try:
-                server.address = await resolve(server.endpoint)
-                await _greet(server, upstream)
-                reason = upstream.broken
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
+        extended = True
+        upstream, reason = await _ask(server, hostname, limits, extended=True)
+        if reason == "closed" and upstream.waiting_for is Purpose.EHLO:
+            # RFC 5321 3.2 asks for a 5xx; some old servers hang up on EHLO instead. Each probe asks anew: one that was
+            # shut down in this moment must not count as old for ever.
+            extended = False
+            upstream, reason = await _ask(server, hostname, limits, extended=False)
         if upstream.ready:
+            server.extended = extended
             pool.reached(server, upstream.capabilities, upstream.banner)
         else:
-            if server.extended and upstream.waiting_for is Purpose.EHLO and reason == "closed":
-                server.extended = False  # RFC 5321 3.2 asks for a 5xx; some old servers hang up on EHLO instead
             refusal = upstream.refusal
             text = "" if refusal is None else f"{refusal.code} {refusal.text}"
             full = refusal is not None and refusal.code == 421
             pool.failed(server, "full" if full else reason, text)
     finally:
         pool.give_back(place)
+
+
+async def _ask(server: Server, hostname: str, limits: Limits, *, extended: bool) -> tuple[Upstream, str]:
+    """Return the dialogue as far as it came, and why it came no further."""
+    upstream = Upstream(server.name, hostname, extended=extended)
+    with trio.move_on_after(limits.connect_time + 2 * limits.connect_time):
+        try:
+            server.address = await resolve(server.endpoint)
+            await _greet(server, upstream)
+        except OSError as error:
+            return upstream, error.strerror or type(error).__name__
+        return upstream, upstream.broken
+    return upstream, "timeout"
 
 
 async def _greet(server: Server, upstream: Upstream) -> None:

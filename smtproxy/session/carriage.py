@@ -241,6 +241,7 @@ class Carriage:
             Record(
                 LogEvent.BACKEND_MISCONFIGURED,
                 {
+                    "backend": self.settings.backend,
                     "server": self.server,
                     "session": self.dialogue.session,
                     "transaction": self.transaction,

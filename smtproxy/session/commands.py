@@ -33,6 +33,8 @@ def step(c: Conversation) -> bool:
         return _send_group(c) if c.group else _nothing_to_read(c)
     else:
         if c.lines.begins(_TLS_HELLO):
+            if c.group:
+                return _send_group(c)
             _hang_up(c, c.answers.open(""))
             return False
         try:

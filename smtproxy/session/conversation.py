@@ -169,7 +169,9 @@ class Conversation:
         self.ask(Stage.PROTOCOL)
 
     def flush(self) -> None:
-        """Let answers leave, in one write."""
+        """Let answers leave, in one write. A client that is gone is told nothing, and no answer is counted as told."""
+        if self.gone:
+            return
         octets = b""
         account = self.account
         for slot in self.answers.ready():
@@ -180,7 +182,7 @@ class Conversation:
                 account.last_reply = reply
                 if reply.code >= 400:
                     self.dialogue.refused += 1
-        if octets and not self.gone:
+        if octets:
             self.dialogue.octets_out += len(octets)
             self.out.append(Answer(octets))
 

@@ -98,6 +98,9 @@ def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
             commands.refuse_data(c, slot, verdict.reply, verdict.by)
         case _:
             c.settle(slot, verdict.reply, verdict.by)
+    if verdict.drop:
+        for before in c.answers.pending():  # commands of a group that has not left: nobody else answers them now
+            c.settle(before, verdict.reply, verdict.by)
     match verdict.stage:
         case Stage.PROTOCOL:
             c.finish("errors", verdict.by)

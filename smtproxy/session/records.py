@@ -136,7 +136,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     },
     Event.STOPPED: {
         "sessions": "sessions that were cut off",
-        "reason": "why: drained, timeout, crash",
+        "reason": "drained, or cut off",
     },
     Event.BACKEND_UP: {
         "backend": "name of the backend",

@@ -195,7 +195,9 @@ class Relay:
 
     def _looked(self, event: Looked) -> None:
         c = self._c
-        if not c.courier.looked(event):
+        if c.phase is Phase.SENDING and c.backend.looking and c.dialogue.now >= c.commit_due:
+            c.courier.too_late(Own.TOO_LATE)  # the write before this look took too long
+        elif not c.courier.looked(event):
             # Contract item 7: a client that is gone gets no commit.
             self._client_closed("lost")
 

@@ -35,6 +35,8 @@ class RelaySettings:
 
     hostname: str
     listener: str = "mx"
+    backend: str = "backend"
+    """Their names, for the log."""
     body: BodyMode = BodyMode.AUTO
     newlines: NewlineMode | None = NewlineMode.NORMALISE
     """None: the duty `bare_newlines` is switched off, and bodies pass as they are."""

@@ -82,7 +82,7 @@ EXTENDED = same(
     ),
     *(
         b"MAIL FROM:<a@client.example> RET=HDRS ENVID=1+2B SIZE=1",
-        "MAIL FROM:<jürgen@client.example> SMTPUTF8".encode(),
+        "MAIL FROM:<süd@client.example> SMTPUTF8".encode(),
     ),
     *(
         b"RCPT TO:<user@example.org> NOTIFY=NEVER",

@@ -6,11 +6,12 @@ back. A test that waits in vain fails after some real seconds; none sleeps.
 """
 
 import contextlib
+import math
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -40,9 +41,9 @@ HELLO = b"EHLO client.example\r\n"
 ENVELOPE = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<user@example.org>\r\n"
 LETTER = b"Subject: test\r\nMessage-ID: <id-1@client.example>\r\n\r\nHello\r\n"
 SETTINGS = RelaySettings("mx.example.org")
-NOBODY = "nobody"
-"""In place of a script: an address where nobody listens."""
-_PATIENCE = 15.0
+PATIENT = replace(EXCHANGE, idle_timeout=math.inf)
+"""A server that waits for us as long as it takes: no deadline here but the proxy's own."""
+_PATIENCE = 20.0
 """Real seconds after which whoever waits waits in vain."""
 
 
@@ -152,9 +153,10 @@ class Stage:
                 guest.session.sweep(trio.current_time())
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and everybody do what is due; nobody sweeps."""
+        """Let everybody finish, time pass, and everybody do what is due then; nobody sweeps."""
         clock = trio.lowlevel.current_clock()
         assert isinstance(clock, MockClock)
+        await quiet()
         clock.jump(seconds)
         await quiet()
 
@@ -183,7 +185,7 @@ class Stage:
 async def until(true: Callable[[], bool]) -> None:
     """Wait until something is true, looking whenever nobody has anything to do."""
     end = time.monotonic() + _PATIENCE
-    while not true():  # noqa: ASYNC110 - the product has no event for a test
+    while not true():
         assert time.monotonic() < end, "waited in vain"
         await wait_all_tasks_blocked(0.001)
 
@@ -221,39 +223,44 @@ async def guarded() -> AsyncIterator[trio.Nursery]:
 
 @contextlib.asynccontextmanager
 async def stage(
-    *scripts: Script | str,
+    *servers: Script | Endpoint,
     settings: RelaySettings = SETTINGS,
-    profile: Profile = EXCHANGE,
+    profile: Profile = PATIENT,
     policy: Policy | None = None,
     journal: FakeJournal | None = None,
     places: int = 16,
     warm: int = 0,
     disk: int = ROOM,
 ) -> AsyncIterator[Stage]:
-    """Set the stage before one server for each script; at the end nobody may hold anything any more."""
+    """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
+    by the rules. At the end nobody may hold anything any more.
+    """
+    servers = servers or (Script(),)
     journal = FakeJournal() if journal is None else journal
-    records = [BackendRecord() for _ in scripts or ("",)]
+    records = [BackendRecord() for _ in servers]
     async with guarded() as nursery:
         endpoints: list[Endpoint] = []
-        for script, record in zip(scripts or (Script(),), records, strict=True):
-            if isinstance(script, Script):
-                host, port = await nursery.start(serve, profile, script, record)
+        for server, record in zip(servers, records, strict=True):
+            if isinstance(server, Script):
+                host, port = await nursery.start(serve, profile, server, record)
                 endpoints.append(Endpoint(host, port))
             else:
-                endpoints.append(deserted())
+                endpoints.append(server)
         pool = Pool("backend", endpoints, places, settings.max_message_size, journal, WarmConnections(warm, 5.0))
-        for server in pool.servers:
-            server.address = socket.AF_INET, (server.endpoint.host, server.endpoint.port)
+        for one in pool.servers:
+            one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)
         service = Service(settings, policy or default_policy(settings), pool, journal, Memory(ROOM), Memory(disk))
         with listen(Endpoint("127.0.0.1", 0)) as sock:
             here = Stage(service, journal, records, sock, nursery)
-            yield here
-            for guest in here.guests:
-                await trio.aclose_forcefully(guest.client.stream)
+            try:
+                yield here
+            finally:
+                for guest in here.guests:
+                    guest.client.stream.socket.close()
             await here.swept(lambda: all(guest.ended for guest in here.guests))
         pool.warm.clear()
-        assert [server.open for server in pool.servers] == [0] * len(endpoints)
+        assert [one.open for one in pool.servers] == [0] * len(endpoints)
         assert (pool.waiting, service.memory.left, service.disk.left) == (0, ROOM, disk)
 
 

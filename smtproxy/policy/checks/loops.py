@@ -1,5 +1,5 @@
-"""Duty: mail that goes in circles. RFC 5321 6.3 asks for a limit of at least 100 hops for a relay; Exchange stops at
-30, Postfix at 50 (hopcount_limit), and ours must be hit before the backend turns the loop into a bounce.
+"""Duty: mail that goes in circles. RFC 5321 6.3 asks for a limit of at least 100 hops, Postfix stops at 50
+(hopcount_limit), Exchange at 30 (MaxHopCount), with a bounce: in front of one, `max_received` below 30 refuses in time.
 """
 
 from dataclasses import dataclass

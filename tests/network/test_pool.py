@@ -1,0 +1,427 @@
+"""The pool: who gets a place where, who waits, who is asked to give one back, and how servers are judged."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from smtproxy.network.link import Link
+from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Waiter, resolve
+from smtproxy.network.sockets import Endpoint, prepare
+from smtproxy.network.warm import WarmConnections
+from smtproxy.session.events import BackendFailed
+from smtproxy.session.records import Event
+from smtproxy.session.upstream import Upstream
+from smtproxy.wire.ehlo import Capabilities
+from tests.fakes.journal import FakeJournal
+
+NOBODY = frozenset[str]()
+FIRST, SECOND = Endpoint("192.0.2.1", 25), Endpoint("192.0.2.2", 25)
+
+
+@dataclass(slots=True)
+class Holder:
+    """A session, as far as the pool knows it."""
+
+    name: str = ""
+    recallable_since: float | None = None
+    streaming: bool = False
+    recalled: int = 0
+
+    def recall(self) -> None:
+        """Count."""
+        self.recalled += 1
+
+
+@dataclass(slots=True)
+class Ground:
+    """A pool, its log, and the far ends of its warm connections."""
+
+    pool: Pool
+    journal: FakeJournal
+    places: list[Place] = field(default_factory=list)
+    waiters: list[Waiter] = field(default_factory=list)
+    peers: list[socket.socket] = field(default_factory=list)
+
+    @property
+    def first(self) -> Server:
+        """The first server."""
+        return self.pool.servers[0]
+
+    @property
+    def second(self) -> Server:
+        """The second server."""
+        return self.pool.servers[1]
+
+    def place(self, tried: frozenset[str] = NOBODY, holder: Holder | None = None, *, fresh: bool = False) -> Place:
+        """Take a place; there has to be one."""
+        got = self.pool.take(tried, holder or Holder(), fresh=fresh)
+        assert isinstance(got, Place)
+        self.places.append(got)
+        return got
+
+    def waiter(self, tried: frozenset[str] = NOBODY, holder: Holder | None = None) -> Waiter:
+        """Ask for a place where none is to be had."""
+        got = self.pool.take(tried, holder or Holder())
+        assert isinstance(got, Waiter)
+        self.waiters.append(got)
+        return got
+
+    def keep(self, place: Place) -> bool:
+        """Keep a connection warm at this place; where that fails, close it and give the place back, as sessions do."""
+        ours, peer = socket.socketpair()
+        for one in (ours, peer):
+            one.setblocking(False)
+        self.peers.append(peer)
+        link = Link(ours)
+        if self.pool.keep(place, link, Upstream(place.server.name, "mx.example.org")):
+            self.places = [one for one in self.places if one is not place]
+            return True
+        link.close()
+        self.pool.give_back(place)
+        return False
+
+
+@contextlib.asynccontextmanager
+async def ground(*endpoints: Endpoint, places: int = 2, warm: int = 0) -> AsyncIterator[Ground]:
+    """A pool of servers, by default one; when all is given back at the end, no place may be missing."""
+    journal = FakeJournal()
+    pool = Pool("exchange", endpoints or (FIRST,), places, 1000, journal, WarmConnections(warm, 5.0))
+    here = Ground(pool, journal)
+    try:
+        yield here
+    finally:
+        for waiter in here.waiters:
+            pool.leave_line(waiter)
+        for place in here.places:
+            pool.give_back(place)
+        pool.warm.clear()
+        for peer in here.peers:
+            peer.close()
+    assert (pool.waiting, [server.open for server in pool.servers]) == (0, [0] * len(pool.servers))
+    assert pool._holders == {}
+
+
+# Places
+
+
+async def test_servers_are_taken_in_their_order(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND) as here:
+        names = [here.place().server.endpoint for _ in range(4)]
+        assert names == [FIRST, FIRST, SECOND, SECOND]
+
+
+async def test_servers_that_are_down_come_last(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND) as here:
+        here.pool.failed(here.first, "refused")
+        assert [here.place().server.endpoint for _ in range(4)] == [SECOND, SECOND, FIRST, FIRST]
+
+
+async def test_servers_tried_already_are_not_given_again(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND) as here:
+        assert here.place(frozenset({str(FIRST)})).server.endpoint == SECOND
+        assert here.pool.take(frozenset({str(FIRST), str(SECOND)}), Holder()) == BackendFailed("none")
+
+
+async def test_never_more_than_max_connections_probes_included(mock_clock: MockClock) -> None:
+    async with ground(places=3) as here:
+        here.place()
+        probe = here.pool.take_for_probe(here.first)
+        assert probe is not None
+        here.place()
+        assert here.pool.take_for_probe(here.first) is None
+        waiter = here.waiter()
+        assert here.first.open == 3
+        here.pool.give_back(probe)
+        assert waiter.place is not None
+        assert here.first.open == 3
+
+
+async def test_a_place_is_given_back_once(mock_clock: MockClock) -> None:
+    async with ground() as here:
+        place, _ = here.place(), here.place()
+        here.pool.give_back(place)
+        here.pool.give_back(place)
+        assert here.first.open == 1
+
+
+# The line
+
+
+async def test_first_come_first_served(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        place = here.place()
+        waiters = [here.waiter() for _ in range(3)]
+        for number, waiter in enumerate(waiters):
+            assert [one.arrived.is_set() for one in waiters] == [True] * number + [False] * (3 - number)
+            here.pool.give_back(place)
+            assert waiter.place is not None
+            place = waiter.place
+        assert here.pool.waiting == 0
+
+
+async def test_who_comes_later_does_not_overtake_the_line(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        place = here.place()
+        first = here.waiter()
+        later = here.waiter()
+        here.pool.give_back(place)
+        assert first.place is not None
+        assert later.place is None
+
+
+async def test_the_line_for_one_server_holds_up_nobody_at_another(mock_clock: MockClock) -> None:
+    """Who tried the first server in vain waits for the second; the first one has room for everybody else."""
+    async with ground(FIRST, SECOND, places=1) as here:
+        tried = frozenset({str(FIRST)})
+        here.place(tried)
+        waiter = here.waiter(tried)
+        assert here.place().server is here.first
+        assert waiter.place is None
+
+
+async def test_a_place_goes_to_the_first_who_can_use_it(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND, places=1) as here:
+        place, _ = here.place(), here.place()
+        picky = here.waiter(frozenset({str(FIRST)}))
+        other = here.waiter()
+        here.pool.give_back(place)
+        assert picky.place is None
+        assert other.place is not None
+        assert other.place.server is here.first
+
+
+async def test_leaving_the_line(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        place = here.place()
+        gone, next_one = here.waiter(), here.waiter()
+        here.pool.leave_line(gone)
+        assert here.pool.waiting == 1
+        here.pool.give_back(place)
+        assert gone.place is None
+        assert next_one.place is not None
+
+
+async def test_leaving_the_line_with_a_place_that_came_too_late_passes_it_on(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        place = here.place()
+        gone, next_one = here.waiter(), here.waiter()
+        here.pool.give_back(place)
+        assert gone.place is not None
+        here.pool.leave_line(gone)
+        assert next_one.place is not None
+        assert here.first.open == 1
+
+
+# Recall
+
+
+async def test_the_longest_idle_holders_are_asked_as_many_as_wait(mock_clock: MockClock) -> None:
+    async with ground(places=4) as here:
+        mock_clock.jump(100.0)
+        now = trio.current_time()
+        busy = Holder("busy")
+        short = Holder("short", recallable_since=now - RECALL_AFTER / 2)
+        long = Holder("long", recallable_since=now - 50.0)
+        longest = Holder("longest", recallable_since=now - 60.0)
+        for holder in (busy, short, long, longest):
+            here.place(holder=holder)
+        here.pool.press(now)
+        assert [one.recalled for one in (busy, short, long, longest)] == [0, 0, 0, 0]
+        here.waiter()
+        assert [one.recalled for one in (busy, short, long, longest)] == [0, 0, 0, 1]
+        here.waiter()
+        here.pool.press(now + RECALL_AFTER)
+        assert [one.recalled for one in (busy, short, long, longest)] == [0, 0, 2, 3]
+
+
+async def test_slow_streams_are_asked_while_others_wait(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        streaming = Holder(streaming=True)
+        here.place(holder=streaming)
+        here.pool.press(trio.current_time())
+        assert streaming.recalled == 0
+        waiter = here.waiter()
+        assert streaming.recalled == 1
+        here.pool.leave_line(waiter)
+        here.pool.press(trio.current_time())
+        assert streaming.recalled == 1
+
+
+async def test_a_probe_is_not_asked_for_its_place(mock_clock: MockClock) -> None:
+    async with ground(places=1) as here:
+        probe = here.pool.take_for_probe(here.first)
+        assert probe is not None
+        waiter = here.waiter()
+        here.pool.press(trio.current_time() + 100.0)
+        here.pool.give_back(probe)
+        assert waiter.place is not None
+
+
+# Warm connections
+
+
+async def test_a_warm_connection_goes_to_the_next_session_and_keeps_its_place(mock_clock: MockClock) -> None:
+    async with ground(warm=2) as here:
+        place = here.place()
+        assert here.keep(place)
+        assert (here.first.open, len(here.pool.warm)) == (1, 1)
+        again = here.place()
+        assert again.warm is not None
+        assert (here.first.open, len(here.pool.warm)) == (1, 0)
+        assert here.keep(again)
+        assert here.first.open == 1
+
+
+async def test_a_fresh_connection_was_asked_for(mock_clock: MockClock) -> None:
+    async with ground(warm=2) as here:
+        assert here.keep(here.place())
+        assert here.place(fresh=True).warm is None
+        assert here.first.open == 2
+
+
+@pytest.mark.parametrize("why", ["line", "down", "lowered", "too many"])
+async def test_no_connection_is_kept_that_is_in_the_way(mock_clock: MockClock, why: str) -> None:
+    async with ground(places=2, warm=1) as here:
+        place, other = here.place(), here.place()
+        if why == "line":
+            here.waiter()
+        elif why == "down":
+            here.first.down = True
+        elif why == "lowered":
+            here.first.ceiling = 1
+        else:
+            assert here.keep(other)
+        assert not here.keep(place)
+        assert here.first.open == (2 if why == "line" else 1)
+
+
+async def test_a_warm_connection_makes_room_for_a_new_one(mock_clock: MockClock) -> None:
+    async with ground(places=1, warm=1) as here:
+        assert here.keep(here.place())
+        place = here.place(fresh=True)
+        assert place.warm is None
+        assert (here.first.open, len(here.pool.warm)) == (1, 0)
+
+
+async def test_a_warm_connection_makes_room_for_a_probe(mock_clock: MockClock) -> None:
+    async with ground(places=1, warm=1) as here:
+        assert here.keep(here.place())
+        probe = here.pool.take_for_probe(here.first)
+        assert probe is not None
+        assert (here.first.open, len(here.pool.warm)) == (1, 0)
+        here.pool.give_back(probe)
+
+
+async def test_a_server_that_goes_down_loses_its_warm_connections(mock_clock: MockClock) -> None:
+    async with ground(places=2, warm=2) as here:
+        for place in (here.place(), here.place()):
+            assert here.keep(place)
+        here.pool.failed(here.first, "refused")
+        assert (here.first.open, len(here.pool.warm)) == (0, 0)
+
+
+async def test_warm_connections_age(mock_clock: MockClock) -> None:
+    async with ground(warm=1) as here:
+        assert here.keep(here.place())
+        here.pool.tend(trio.current_time() + 4.9)
+        assert here.first.open == 1
+        here.pool.tend(trio.current_time() + 5.0)
+        assert here.first.open == 0
+
+
+# Full and down
+
+
+async def test_full_lowers_the_ceiling_to_what_is_open(mock_clock: MockClock) -> None:
+    async with ground(places=16) as here:
+        for _ in range(5):
+            here.place()
+        refused = here.place()
+        here.pool.failed(here.first, "full", "421 4.3.2 too many")
+        here.pool.give_back(refused)
+        assert (here.first.ceiling, here.first.down) == (5, False)
+        assert here.journal.one(Event.BACKEND_FULL) == {
+            "backend": "exchange",
+            "server": "192.0.2.1:25",
+            "ceiling": 5,
+            "reply": "421 4.3.2 too many",
+        }
+        here.waiter()
+
+
+async def test_full_is_down_when_nothing_of_ours_is_open(mock_clock: MockClock) -> None:
+    async with ground() as here:
+        here.place()
+        here.pool.failed(here.first, "full", "421 4.3.2 too many")
+        assert (here.first.ceiling, here.first.down) == (2, True)
+        assert here.journal.one(Event.BACKEND_DOWN)["reply"] == "421 4.3.2 too many"
+
+
+async def test_a_lowered_ceiling_is_raised_slowly_and_serves_the_line(mock_clock: MockClock) -> None:
+    async with ground(places=4) as here:
+        for _ in range(2):
+            here.place()
+        refused = here.place()
+        here.pool.failed(here.first, "full")
+        here.pool.give_back(refused)
+        waiters = [here.waiter() for _ in range(3)]
+        served = [[one.place is not None for one in waiters]]
+        for seconds in (RAISE_AFTER - 0.1, RAISE_AFTER, 2 * RAISE_AFTER - 0.1, 2 * RAISE_AFTER, 9 * RAISE_AFTER):
+            here.pool.tend(seconds)
+            served.append([one.place is not None for one in waiters])
+        none, one, two = [False] * 3, [True, False, False], [True, True, False]
+        assert served == [none, none, one, one, two, two]
+        assert here.first.ceiling == 4
+
+
+async def test_down_is_told_once_with_its_reason_and_wakes_the_probe(mock_clock: MockClock) -> None:
+    async with ground() as here:
+        assert not here.first.trouble.is_set()
+        here.pool.failed(here.first, "Connection refused")
+        here.pool.failed(here.first, "timeout")
+        assert here.first.trouble.is_set()
+        assert here.journal.one(Event.BACKEND_DOWN) == {
+            "backend": "exchange",
+            "server": "192.0.2.1:25",
+            "reason": "Connection refused",
+            "reply": "",
+            "retry": FIRST_PAUSE,
+        }
+
+
+async def test_reached_again(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND) as here:
+        can = Capabilities((("SIZE", "5000"), ("8BITMIME", ""), ("PIPELINING", "")))
+        here.pool.failed(here.first, "refused")
+        here.first.pause = 60.0
+        here.pool.reached(here.first, can, "ESMTP ready")
+        assert (here.first.down, here.first.pause) == (False, FIRST_PAUSE)
+        assert here.journal.one(Event.BACKEND_UP) == {
+            "backend": "exchange",
+            "server": "192.0.2.1:25",
+            "keywords": ["SIZE", "8BITMIME", "PIPELINING"],
+            "banner": "ESMTP ready",
+        }
+        here.pool.reached(here.first, can, "ESMTP ready")
+        assert len(here.journal.of(Event.BACKEND_UP)) == 1
+
+
+async def test_what_is_offered_is_what_all_servers_can(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND) as here:
+        assert here.pool.offered is None
+        here.pool.reached(here.first, Capabilities((("SIZE", "5000"), ("8BITMIME", ""), ("DSN", ""))), "")
+        assert here.pool.offered is not None
+        assert (here.pool.offered.size, here.pool.offered.has("DSN")) == (1000, True)
+        here.pool.reached(here.second, Capabilities((("SIZE", "500"), ("8BITMIME", ""))), "")
+        assert (here.pool.offered.size, here.pool.offered.has("DSN")) == (500, False)
+        assert here.pool.offered.has("8BITMIME")
+
+
+async def test_addresses_need_no_look_up() -> None:
+    assert await resolve(Endpoint("127.0.0.1", 25)) == (socket.AF_INET, ("127.0.0.1", 25))
+    assert await resolve(Endpoint("::1", 2525)) == (socket.AF_INET6, ("::1", 2525))

@@ -1,0 +1,127 @@
+"""The judge: findings folded in the order of configuration; a crash accepts nothing by accident."""
+
+from collections.abc import Callable
+
+import pytest
+
+from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
+from smtproxy.policy.judge import TARPIT_SECONDS, Check, Policy
+from smtproxy.policy.replies import Reason
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from tests.policy.facts import PHRASES, nothing
+
+
+def _finds(finding: Finding | None) -> Callable[[object, Evidence], Finding | None]:
+    return lambda _options, _evidence: finding
+
+
+def _crashes(_options: object, _evidence: Evidence) -> Finding | None:
+    raise ZeroDivisionError
+
+
+def _check(
+    name: str,
+    run: Callable[[object, Evidence], Finding | None],
+    action: Action = Action.REJECT,
+    *,
+    duty: bool = False,
+    on_error: OnError = OnError.PASS,
+    stage: Stage = Stage.MAIL,
+) -> Check:
+    return Check(CheckSpec(name, frozenset({stage}), dict, run, duty=duty), None, action, on_error)
+
+
+def _judge(*checks: Check, stage: Stage = Stage.MAIL) -> Verdict:
+    return Policy(checks).judge(nothing(stage), PHRASES)
+
+
+_FOUND = Finding(Reason.HELLO_FORGED, {"said": "x"})
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_nothing_found_is_accepted(stage: Stage) -> None:
+    assert _judge(stage=stage) == Accepted(stage)
+    assert _judge(_check("a", _finds(None), stage=stage), stage=stage) == Accepted(stage)
+
+
+@pytest.mark.parametrize(("action", "code"), [(Action.REJECT, 550), (Action.DEFER, 450), (Action.DROP, 421)])
+def test_configuration_says_what_follows(action: Action, code: int) -> None:
+    verdict = _judge(_check("a", _finds(_FOUND), action))
+    assert isinstance(verdict, Refused)
+    assert (verdict.reply.code, verdict.by, verdict.drop) == (code, "a", action is Action.DROP)
+    assert verdict.notes == (
+        {"check": "a", "stage": "mail", "reason": "hello_forged", "action": action.value, "said": "x"},
+    )
+
+
+@pytest.mark.parametrize("action", [Action.OBSERVE, Action.TARPIT])
+def test_mild_actions_accept_and_note(action: Action) -> None:
+    verdict = _judge(_check("a", _finds(_FOUND), action))
+    assert isinstance(verdict, Accepted)
+    assert verdict.notes[0]["action"] == action.value
+    assert verdict.delay == (TARPIT_SECONDS if action is Action.TARPIT else 0.0)
+
+
+def test_a_check_that_is_off_is_not_asked() -> None:
+    assert _judge(_check("a", _crashes, Action.OFF)) == Accepted(Stage.MAIL)
+
+
+def test_a_drop_before_the_banner_is_a_521() -> None:
+    verdict = _judge(_check("a", _finds(_FOUND), Action.DROP, stage=Stage.CONNECT), stage=Stage.CONNECT)
+    assert isinstance(verdict, Refused)
+    assert verdict.reply.code == 521
+
+
+def test_the_hardest_action_wins_and_all_findings_are_noted() -> None:
+    verdict = _judge(
+        _check("a", _finds(_FOUND), Action.OBSERVE),
+        _check("b", _finds(_FOUND), Action.REJECT),
+        _check("c", _finds(_FOUND), Action.DEFER),
+    )
+    assert isinstance(verdict, Refused)
+    assert verdict.by == "b"
+    assert [note["check"] for note in verdict.notes] == ["a", "b", "c"]
+
+
+def test_among_equals_the_first_is_named() -> None:
+    verdict = _judge(_check("first", _finds(_FOUND)), _check("second", _finds(_FOUND)))
+    assert isinstance(verdict, Refused)
+    assert verdict.by == "first"
+
+
+def test_delays_add_up_even_where_something_is_refused() -> None:
+    slow = Finding(Reason.ERRORS_SOFT, delay=2.0)
+    verdict = _judge(_check("a", _finds(slow), Action.OBSERVE), _check("b", _finds(slow), Action.REJECT))
+    assert verdict.delay == 4.0
+
+
+def test_a_duty_sets_its_action_itself() -> None:
+    fixed = Finding(Reason.TOO_LARGE, detail="10", action=Action.REJECT)
+    verdict = _judge(_check("a", _finds(fixed), Action.OBSERVE, duty=True))
+    assert isinstance(verdict, Refused)
+    assert verdict.reply.code == 552
+
+
+@pytest.mark.parametrize(
+    ("duty", "action", "on_error", "accepted"),
+    [
+        (True, Action.REJECT, OnError.PASS, False),
+        (True, Action.OBSERVE, OnError.PASS, False),
+        (False, Action.REJECT, OnError.PASS, True),
+        (False, Action.REJECT, OnError.DEFER, False),
+        (False, Action.OBSERVE, OnError.DEFER, True),
+    ],
+)
+def test_a_check_that_crashes(duty: bool, action: Action, on_error: OnError, accepted: bool) -> None:
+    verdict = _judge(_check("a", _crashes, action, duty=duty, on_error=on_error))
+    assert isinstance(verdict, Accepted) is accepted
+    assert verdict.notes[0]["reason"] == "check_crashed"
+    assert verdict.notes[0]["error"] == "ZeroDivisionError"
+    if isinstance(verdict, Refused):
+        assert verdict.reply.code == 451
+
+
+def test_the_same_evidence_gives_the_same_verdict() -> None:
+    checks = (_check("a", _finds(_FOUND)), _check("b", _finds(_FOUND), Action.DEFER))
+    assert _judge(*checks) == _judge(*checks)
