@@ -21,6 +21,7 @@ from smtproxy.wire.replies import Reply
 from smtproxy.wire.values import value
 
 _QUIT = b"QUIT\r\n"
+_MAY_BE_THE_ADDRESS = frozenset({501, 555})
 
 
 @hashed_by_identity
@@ -100,6 +101,7 @@ class Carriage:
         "body",
         "cannot",
         "commit_fields",
+        "complaint",
         "connections",
         "deadline",
         "dialogue",
@@ -152,10 +154,12 @@ class Carriage:
         """A warm connection that has not answered us yet."""
         self.dirty = False
         """The backend has a transaction that is none of ours any more."""
+        self.complaint = ""
+        """What the server said that blames our dialogue; it counts against it when the connection is closed."""
         self.slots: list[Slot] = []
         """The client's commands of the present job."""
         self.mail_slot: Slot | None = None
-        self.body = b""
+        self.body = self.terminator = b""
         self.kept = False
         self.accepted: Accepted | None = None
         self.stand = Stand.IDLE
@@ -177,7 +181,6 @@ class Carriage:
         self.backend_reply: Reply | None = None
         """The backend's own reply to the final dot, or the one that ended the transaction."""
         self.commit_fields: dict[str, object] = {}
-        self.terminator = b""
         self.transaction = ""
 
     @property
@@ -236,7 +239,12 @@ class Carriage:
         self.open()
 
     def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
-        """Log a reply that blames our own dialogue: it is kept from the client."""
+        """Log a reply that blames our own dialogue: it is kept from the client, and counts against the server.
+
+        Not 501 and 555: what we composed has the client's address in it, and one odd address must not mark a server.
+        """
+        if reply.code not in _MAY_BE_THE_ADDRESS:
+            self.complaint = f"{reply.code} {reply.text}"
         self.out.append(
             Record(
                 LogEvent.BACKEND_MISCONFIGURED,
@@ -266,8 +274,10 @@ class Carriage:
     def close(self, *, farewell: bool = False, reason: str = "", reply: Reply | None = None) -> None:
         """Let the connection go. QUIT is said between transactions only: inside a body it would be a line of it."""
         if self.upstream is not None or self.stand is Stand.OPENING:
-            text = "" if reply is None else f"{reply.code} {reply.text}"
+            text = self.complaint if reply is None else f"{reply.code} {reply.text}"
+            reason = reason or ("misconfigured" if self.complaint else "")
             self.out.append(CloseBackend(_QUIT if farewell else b"", self._warm(farewell=farewell), reason, text))
+        self.complaint = ""
         self.upstream = None
         self.stand = Stand.IDLE
         self.in_sync = self.dirty = False

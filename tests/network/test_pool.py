@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from smtproxy.network.link import Link
 from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Waiter, resolve
-from smtproxy.network.sockets import Endpoint, prepare
+from smtproxy.network.sockets import Endpoint
 from smtproxy.network.warm import WarmConnections
 from smtproxy.session.events import BackendFailed
 from smtproxy.session.records import Event
@@ -73,17 +73,19 @@ class Ground:
 
     def keep(self, place: Place) -> bool:
         """Keep a connection warm at this place; where that fails, close it and give the place back, as sessions do."""
-        ours, peer = socket.socketpair()
-        for one in (ours, peer):
-            one.setblocking(False)
-        self.peers.append(peer)
-        link = Link(ours)
+        link = self._connected() if place.warm is None else place.warm.link
         if self.pool.keep(place, link, Upstream(place.server.name, "mx.example.org")):
             self.places = [one for one in self.places if one is not place]
             return True
         link.close()
         self.pool.give_back(place)
         return False
+
+    def _connected(self) -> Link:
+        ours, peer = socket.socketpair()
+        ours.setblocking(False)
+        self.peers.append(peer)
+        return Link(ours)
 
 
 @contextlib.asynccontextmanager

@@ -62,10 +62,28 @@ _BEFORE_ANY_BODY = frozenset(
 )
 
 
+_BEHIND_DATA = frozenset(
+    {
+        *(Step.BEFORE_BODY, Step.IN_BODY, Step.BEFORE_DOT, Step.JUDGING_MESSAGE, Step.DATA, Step.DOT),
+        *(Step.LOOK_DATA, Step.LOOK_BODY, Step.LOOK_COMMIT),
+        *(
+            Step.WRITE_DATA,
+            Step.WRITE_GO_AHEAD,
+            Step.WRITE_BODY,
+            Step.WRITE_KEPT,
+            Step.WRITE_TERMINATOR,
+            Step.WRITE_FINAL,
+        ),
+    }
+)
+
+
 def same_elsewhere(step: Step, configuration: Configuration) -> str | None:
     """Return why this step is not enumerated under this configuration although it could be; None: it is."""
     if step in _BEFORE_ANY_BODY and configuration.body is not Body.AUTO_SMALL:
         return "long before a body: enumerated with a small one that is collected"
+    if step in _BEHIND_DATA and configuration.open is OpenMode.CONNECT:
+        return "behind DATA a connection opened with the client's is like one opened with MAIL: enumerated with that"
     return None
 
 
