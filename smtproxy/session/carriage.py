@@ -231,6 +231,25 @@ class Carriage:
                 command = compose_rcpt(slot.recipient.path, slot.recipient.parameters)
                 self.queue.append((Purpose.RCPT, slot, command))
 
+    def distrust(self) -> None:
+        """A reply too many came with those to a group: which of them answers what cannot be told, so none of them does.
+
+        No answer of the group has left yet: its commands are asked again on another connection, once, and never hear a
+        stale 250 that was paired with them.
+        """
+        envelope = self.dialogue.envelope
+        for slot in self.slots:
+            slot.answer, slot.by = None, ""
+            if slot.recipient is not None and envelope is not None:
+                envelope.forget(slot.recipient)
+        if envelope is not None and self.slots:
+            envelope.sender_reply, envelope.sender_by = None, ""
+        if self.retried:
+            self.fail(Own.BACKEND_NONSENSE)
+        else:
+            self.mail_slot = next((slot for slot in self.slots if slot.recipient is None), None)
+            self.reopen()
+
     def reopen(self) -> None:
         """Not this connection: make a new one and replay the envelope there. Once for each job."""
         self.retried = True
@@ -292,6 +311,7 @@ class Carriage:
     def end(self) -> None:
         """The job is over."""
         self.job = None
+        self.slots = []
         self.accepted = None
         self.body, self.kept = b"", False
         self.idle_since = self.dialogue.now

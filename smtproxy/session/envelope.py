@@ -47,6 +47,12 @@ class Envelope:
         if recipient.accepted:
             self._accepted += 1
 
+    def forget(self, recipient: Recipient) -> None:
+        """The answer of a recipient turned out not to be trusted."""
+        if recipient.accepted:
+            self._accepted -= 1
+        recipient.reply, recipient.by = None, ""
+
     @property
     def accepted(self) -> int:
         """Number of recipients a backend accepted."""

@@ -52,7 +52,10 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     for got in upstream.receive(octets):
         k.unproven = False
         if isinstance(got, Stray):
-            k.fail(Own.BACKEND_NONSENSE)
+            if got.reply is None:
+                k.fail(Own.BACKEND_NONSENSE)
+            else:
+                k.distrust()
             return
         pairing.pair(k, got)
         if k.stand is not Stand.WAITING:
@@ -62,7 +65,7 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     if upstream.owes:
         k.patience(upstream.waiting_for)
     elif upstream.unread:
-        k.fail(Own.BACKEND_NONSENSE)
+        k.distrust()
     elif k.queue or k.job is Job.DATA:
         k.look()
     else:

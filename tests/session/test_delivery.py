@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtproxy.sample.script import Normal, Pause, Point, Rule, Say, Script
+from smtproxy.sample.script import Normal, Pause, Point, Rule, Say, Script, Silence
 from smtproxy.session import events
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.settings import BodyMode, RelaySettings
@@ -104,6 +104,14 @@ def test_a_commit_never_comes_later_than_commit_by() -> None:
     assert lab.send(BODY + b".\r\n").startswith(b"451 4.4.5")
     assert not lab.record.accepted
     assert not lab.lines(LogEvent.COMMIT)
+
+
+def test_the_client_does_not_wait_beyond_commit_by() -> None:
+    lab = greeted(Rule(Point.DATA, (Silence(),)), settings=RelaySettings(HOSTNAME, commit_by=100.0))
+    begin_body(lab)
+    dot = lab.now
+    assert lab.send(BODY + b".\r\n").startswith(b"451 4.4.5")
+    assert lab.now == dot + 100.0
 
 
 def test_a_late_verdict_counts_towards_commit_by() -> None:

@@ -26,6 +26,15 @@ def test_only_the_backends_own_2xx_accepts_a_recipient(reply: Reply | None, by: 
     assert envelope(one).accepted == int(accepted)
 
 
+def test_an_answer_that_is_not_trusted_is_forgotten() -> None:
+    one, two = recipient("one@example.org", OK), recipient("two@example.org", NEVER)
+    made = envelope(one, two)
+    for each in (one, two):
+        made.forget(each)
+        assert each.reply is None
+    assert made.accepted == 0
+
+
 def test_a_replay_names_those_a_backend_accepted_and_nobody_else() -> None:
     made = envelope(
         recipient("one@example.org", OK),

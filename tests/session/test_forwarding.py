@@ -1,5 +1,7 @@
 """Commands on their way to the backend: as many in one write as it allows."""
 
+import pytest
+
 from smtproxy.session import events, forwarding
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Heard, Job, Stand
@@ -90,16 +92,28 @@ def test_each_recipient_hears_the_reply_to_itself() -> None:
     assert [one.answer.code for one in (first, second) if one.answer is not None] == [250, 550]
 
 
-def test_a_reply_too_many_is_not_this_connection() -> None:
+@pytest.mark.parametrize("surplus", [b"250 three\r\n", b"2"])
+def test_a_reply_too_many_is_not_this_connection(surplus: bytes) -> None:
+    k, made, (first, second) = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"250 ok\r\n250 one\r\n250 two\r\n" + surplus)
+    assert kinds(k.out) == ["Forward", "CloseBackend", "OpenBackend"]
+    assert (first.answer, second.answer) == (None, None)
+    assert k.dialogue.envelope is not None
+    assert k.dialogue.envelope.accepted == 0
+
+
+def test_what_is_no_reply_ends_it() -> None:
     k, made, _ = _group("PIPELINING")
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"250 ok\r\nhello\r\n")
+    assert k.failure == Heard(PHRASES.say(Own.BACKEND_NONSENSE), "protocol")
+
+
+def test_whoever_says_too_much_again_is_given_up() -> None:
+    k, made, _ = _group("PIPELINING")
+    k.retried = True
     forwarding.send_next(k, made)
     forwarding.answered(k, made, b"250 ok\r\n250 one\r\n250 two\r\n250 three\r\n")
     assert k.failure == Heard(PHRASES.say(Own.BACKEND_NONSENSE), "protocol")
     assert k.upstream is None
-
-
-def test_the_start_of_a_reply_too_many_is_not_either() -> None:
-    k, made, _ = _group("PIPELINING")
-    forwarding.send_next(k, made)
-    forwarding.answered(k, made, b"250 ok\r\n250 one\r\n250 two\r\n2")
-    assert k.failure == Heard(PHRASES.say(Own.BACKEND_NONSENSE), "protocol")

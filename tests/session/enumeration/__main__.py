@@ -20,9 +20,6 @@ def main() -> int:
     print(f"{sum(tally.impossible.values())} combinations of step and fault are impossible:")
     for reason, count in tally.impossible.most_common():
         print(f"{count:8} {reason}")
-    print(f"{sum(tally.known.values())} violations that are known:")
-    for (step, fault, name), count in tally.known.most_common():
-        print(f"{count:8} {step}: {fault}: {name}")
     print(f"{len(tally.violations)} violations")
     for violation in tally.violations[:_SHOWN]:
         print(f"  {violation}")

@@ -27,6 +27,7 @@ _PERSISTS = frozenset({F.DEAD, F.GONE_EVERY_TIME, F.NO_SERVER, F.DISK_FULL})
 _OPENING = frozenset({Step.OPENING, Step.GREETING, Step.EHLO, Step.WRITE_HELLO})
 _ECHOED = frozenset({F.SAYS_4XX, F.SAYS_5XX})
 _TALKS = frozenset(UNASKED) | VANISHED | {F.RESET, F.SILENCE, F.STALLED}
+_SURPLUS = frozenset({F.STALE_BEFORE, F.STALE_BEHIND, F.STALE_BAD_BEHIND})
 _WHERE = {Step.RCPT_1: ("RCPT", "one-1@example.org"), Step.RCPT_2: ("RCPT", "two-1@example.org")}
 
 
@@ -75,11 +76,11 @@ def _harmless(schedule: Schedule) -> bool:
         return trial_begun(step)
     if fault in _HARMLESS:
         return True
-    if fault in _PERSISTS or fault not in _TALKS:
+    if fault in _PERSISTS or fault not in _TALKS | _SURPLUS:
         return False
     if step in {Step.GREETING, Step.EHLO}:
         return True  # there is another server
-    if _stale_warm(schedule):
+    if _stale_warm(schedule) or _asked_again(schedule):
         return True
     return step.kind in {Kind.CLIENT, Kind.VERDICT, Kind.LOOK} and not _has_body(schedule)
 
@@ -88,6 +89,11 @@ def _stale_warm(schedule: Schedule) -> bool:
     """A warm connection that ends before it said anything costs a fresh one and no mail."""
     warm = schedule.configuration.backend is Backend.WARM
     return warm and schedule.step is Step.MAIL and schedule.fault in {F.GONE, F.RESET}
+
+
+def _asked_again(schedule: Schedule) -> bool:
+    """A reply too many comes with those to a group: its commands are asked again elsewhere, once."""
+    return schedule.step in {Step.MAIL, Step.RCPT_1, Step.RCPT_2} and schedule.fault in _SURPLUS
 
 
 def trial_begun(step: Step) -> bool:
@@ -112,8 +118,13 @@ def _has_body(schedule: Schedule) -> bool:
 def the_right_reply(trial: Trial) -> Iterator[str]:
     """The backend's 4xx and 5xx reach the client unchanged at their place; what else it does there is a 451 of ours."""
     schedule = trial.played.schedule
-    place = None if _stale_warm(schedule) else _place(schedule)
-    if place is None or schedule.fault not in _TALKS:
+    place = _place(schedule)
+    if _stale_warm(schedule):
+        heard = trial.played.reply("RCPT", 1, "one-1@example.org")
+        if heard is None or heard.code != 250:
+            yield f"a stale warm connection was the client's trouble: it heard {heard}"
+        return
+    if place is None or schedule.fault not in _TALKS or _asked_again(schedule):
         return
     verb, argument = place
     heard = trial.played.reply(verb, 1, argument)

@@ -1,0 +1,354 @@
+"""The faults that are planted: each an exact piece of the product's text, what it becomes, and who must see it.
+
+They are the classical faults of SMTP proxies and the ones that this product was tempted to make. A text that is not
+found exactly once is an error: a mutant must never go out of date in silence.
+"""
+
+from dataclasses import dataclass
+
+_ENUMERATION = "tests/session/enumeration/test_enumeration.py::test_the_contract_holds_whatever_goes_wrong"
+SERIAL = f"{_ENUMERATION}[auto_small, serial client, pipelining backend, open=recipient]"
+PIPELINED = f"{_ENUMERATION}[auto_small, pipelining client, pipelining backend, open=recipient]"
+EARLY = f"{_ENUMERATION}[auto_small, pipelining client, pipelining backend, open=mail]"
+STREAM = f"{_ENUMERATION}[stream, serial client, serial backend, open=recipient]"
+DISK = f"{_ENUMERATION}[hold_disk, pipelining client, pipelining backend, open=recipient]"
+WARM = f"{_ENUMERATION}[auto_small, serial client, warm backend, open=recipient]"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One piece of text, and what takes its place."""
+
+    path: str
+    """Below smtproxy/."""
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One fault."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+    """The quickest tests that are enough to see it."""
+
+
+def _one(name: str, path: str, old: str, new: str, *tests: str) -> Mutant:
+    return Mutant(name, (Edit(path, old, new),), tests)
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    _one(
+        "250 without the backend's",
+        "session/commit.py",
+        '    _decided(k, Fate.UNKNOWN, reply, Heard(k.phrases.say(Own.UNKNOWN_OUTCOME), "protocol"))',
+        '    _decided(k, Fate.DELIVERED, reply, Heard(k.phrases.say(Own.NOTHING), "protocol"))',
+        SERIAL,
+    ),
+    Mutant(
+        "250 before the commit",
+        (
+            Edit(
+                "session/delivery.py",
+                "        c.phase = Phase.SENDING\n",
+                "        c.phase = Phase.SENDING\n        _early(c)\n",
+            ),
+            Edit(
+                "session/delivery.py",
+                "def send_kept(",
+                "def _early(c: Conversation) -> None:\n"
+                "    slot = c.slot or c.answers.open('.')\n"
+                "    c.settle(slot, c.phrases.say(Own.NOTHING), 'protocol')\n"
+                "    c.flush()\n\n\ndef send_kept(",
+            ),
+        ),
+        (SERIAL,),
+    ),
+    Mutant(
+        "commit on close",
+        (
+            Edit(
+                "session/carriage.py",
+                "from smtproxy.session.events import CloseBackend,",
+                "from smtproxy.session.events import Commit, CloseBackend,",
+            ),
+            Edit(
+                "session/carriage.py",
+                "        if self.upstream is not None or self.stand is Stand.OPENING:\n",
+                "        if self.stand is Stand.STREAMING:\n"
+                '            self.out.append(Commit(b"\\r\\n.\\r\\n"))\n'
+                "        if self.upstream is not None or self.stand is Stand.OPENING:\n",
+            ),
+        ),
+        (STREAM,),
+    ),
+    _one(
+        "a stale 250 paired with the dot",
+        "session/courier.py",
+        "        if event.octets or event.closed or upstream is None or upstream.unread:\n",
+        "        if upstream is not None and event.octets and k.job is Job.COMMIT:\n"
+        "            commit.try_commit(k)\n"
+        "            commit.answered(k, upstream, event.octets)\n"
+        "        elif event.octets or event.closed or upstream is None or upstream.unread:\n",
+        SERIAL,
+    ),
+    Mutant(
+        "a refused RCPT forwarded",
+        (
+            Edit(
+                "session/judgement.py",
+                "    if verdict.drop:\n        for before",
+                "    if verdict.stage is Stage.RECIPIENT:\n"
+                "        c.group.append(slot)\n"
+                "    if verdict.drop:\n        for before",
+            ),
+            Edit(
+                "session/carriage.py",
+                "            if slot.answer is None and slot.recipient is not None:\n",
+                "            if slot.recipient is not None:\n",
+            ),
+        ),
+        (SERIAL,),
+    ),
+    _one(
+        "a 4xx at the dot becomes 250",
+        "session/commit.py",
+        '            _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))',
+        "            kind, said = (2, k.phrases.say(Own.NOTHING)) if reply.kind == 4 else (reply.kind, reply)\n"
+        '            _decided(k, _FATES[kind], reply, Heard(said, "backend"))',
+        SERIAL,
+    ),
+    _one(
+        "a 4xx at the dot becomes nothing",
+        "session/commit.py",
+        "        if reply is None or reply.kind not in (2, 4, 5):\n",
+        "        if reply is not None and reply.kind == 4:\n"
+        "            continue\n"
+        "        if reply is None or reply.kind not in (2, 4, 5):\n",
+        SERIAL,
+    ),
+    _one(
+        "two replies of the backend swapped",
+        "session/slots.py",
+        "        return self._awaited.pop(0) if self._awaited else None",
+        "        return self._awaited.pop() if self._awaited else None",
+        PIPELINED,
+    ),
+    _one(
+        "two answers to the client swapped",
+        "session/slots.py",
+        "        self.slots = []\n        return slots",
+        "        self.slots = []\n        return slots[::-1]",
+        PIPELINED,
+    ),
+    _one(
+        "a body line becomes a lone dot",
+        "wire/newlines.py",
+        '        text = text.replace("\\n.\\n", "\\n..\\n").replace("\\n.\\n", "\\n..\\n")\n',
+        "",
+        "tests/session/test_intake.py",
+    ),
+    _one(
+        "every second of adjacent lone dots stays",
+        "wire/newlines.py",
+        '        text = text.replace("\\n.\\n", "\\n..\\n").replace("\\n.\\n", "\\n..\\n")\n',
+        '        text = text.replace("\\n.\\n", "\\n..\\n")\n',
+        "tests/session/test_intake.py",
+    ),
+    _one(
+        "no look before the commit",
+        "session/courier.py",
+        "            k.server = k.upstream.server\n            k.look()\n",
+        "            k.server = k.upstream.server\n"
+        "            if job is Job.COMMIT:\n"
+        "                commit.try_commit(k)\n"
+        "            else:\n"
+        "                k.look()\n",
+        SERIAL,
+    ),
+    _one(
+        "a client that is gone gets a commit",
+        "session/courier.py",
+        "            if event.client_gone:\n                return False\n",
+        "",
+        SERIAL,
+    ),
+    _one(
+        "421 passed on", "session/pairing.py", "    if reply.code == 421:\n", "    if reply.code == 4210:\n", PIPELINED
+    ),
+    _one(
+        "421 to the dot passed on",
+        "session/commit.py",
+        "        elif reply.code == 421:\n",
+        "        elif reply.code == 4210:\n",
+        SERIAL,
+    ),
+    _one(
+        "no message line when the client leaves",
+        "session/conversation.py",
+        "        if self.transaction is not None:\n            self.end_transaction(self._last_",
+        "        if self.transaction is not None and by != 'client':\n            self.end_transaction(self._last_",
+        SERIAL,
+    ),
+    _one(
+        "the commit line behind the terminator",
+        "session/commit.py",
+        "    k.out.append(Record(LogEvent.COMMIT, k.commit_fields))\n    k.out.append(Commit(k.terminator))\n",
+        "    k.out.append(Commit(k.terminator))\n    k.out.append(Record(LogEvent.COMMIT, k.commit_fields))\n",
+        SERIAL,
+    ),
+    _one(
+        "a replay without its last recipient",
+        "session/envelope.py",
+        "for one in self.recipients if one.accepted]",
+        "for one in self.recipients if one.accepted][:1]",
+        SERIAL,
+    ),
+    _one(
+        "a replay of those who were refused",
+        "session/envelope.py",
+        "for one in self.recipients if one.accepted]",
+        "for one in self.recipients if one.reply is not None]",
+        "tests/session/test_envelope.py",
+    ),
+    _one(
+        "a commit later than commit_by, behind a slow write",
+        "session/relay.py",
+        "        if c.phase is Phase.SENDING and c.backend.looking and c.dialogue.now >= c.commit_due:\n",
+        "        if c.backend.failure is c:\n",
+        SERIAL,
+    ),
+    _one(
+        "a commit later than commit_by, behind a late verdict",
+        "session/delivery.py",
+        "    elif c.dialogue.now >= c.commit_due:\n",
+        "    elif c.dialogue.now < 0:\n",
+        "tests/session/test_delivery.py",
+    ),
+    _one(
+        "a client that waits beyond commit_by",
+        "session/relay.py",
+        "return min(c.backend.deadline, c.commit_due) if c.phase is Phase.SENDING else c.backend.deadline",
+        "return c.backend.deadline",
+        "tests/session/test_delivery.py",
+    ),
+    _one(
+        "an early 5xx in mid-body lost",
+        "session/courier.py",
+        '            k.fail_with(Heard(reply, "backend"))\n',
+        "            k.fail(Own.BACKEND_NONSENSE)\n",
+        STREAM,
+    ),
+    _one(
+        "the wait for the final reply cut short",
+        "session/commit.py",
+        "    k.deadline = k.dialogue.now + max(END_OF_DATA, k.settings.limits.end_of_data_time)\n",
+        "    k.deadline = k.dialogue.now + 300.0\n",
+        SERIAL,
+    ),
+    _one(
+        "a shutdown ends the wait for the final reply",
+        "session/relay.py",
+        "        if event.now and not c.backend.committed:\n",
+        "        if event.now:\n",
+        SERIAL,
+    ),
+    _one(
+        "a kept body stays for the next message",
+        "session/conversation.py",
+        "            self.out.append(DropKept())\n",
+        "            pass\n",
+        DISK,
+    ),
+    _one(
+        "memory that is never given back",
+        "session/reception.py",
+        "        self._memory.give(self._in_memory)\n",
+        "",
+        SERIAL,
+    ),
+    _one(
+        "an unexpected 250 taken for the go-ahead",
+        "session/pairing.py",
+        "    if reply.code == 354:\n",
+        "    if reply.kind in (2, 3):\n",
+        SERIAL,
+    ),
+    _one(
+        "a broken link bounces mail",
+        "session/pairing.py",
+        "    if reply.code in MISCONFIGURED and not _follows_refusal(k, purpose):\n",
+        "    if reply.code == 0:\n",
+        SERIAL,
+    ),
+    _one(
+        "a given-up transaction is not reset",
+        "session/courier.py",
+        "                    k.dirty = k.upstream.worn = True\n",
+        "                    k.upstream.worn = True\n",
+        EARLY,
+    ),
+    Mutant(
+        "an empty message after the backend was lost",
+        (
+            Edit(
+                "session/delivery.py",
+                "    elif reception.begun and not c.backend.streaming:\n",
+                "    elif reception.started < 0:\n",
+            ),
+            Edit("session/delivery.py", "        if not reception.begun:\n", "        if not c.backend.streaming:\n"),
+        ),
+        (STREAM,),
+    ),
+    _one(
+        "a refused message is committed",
+        "session/delivery.py",
+        "    if isinstance(verdict, Refused):\n        c.courier.abandon()\n",
+        "    if isinstance(verdict, Refused) and verdict.drop:\n        c.courier.abandon()\n",
+        SERIAL,
+    ),
+    _one(
+        "a commit without a verdict",
+        "session/commit.py",
+        "    if accepted is None or accepted.stage is not Stage.MESSAGE:\n        k.fail",
+        "    if accepted is None:\n        k.fail",
+        "tests/session/test_commit.py",
+    ),
+    _one(
+        "a stray reply between commands overlooked",
+        "session/courier.py",
+        "        if event.octets or event.closed or upstream is None or upstream.unread:\n",
+        "        if event.closed or upstream is None or upstream.unread:\n",
+        "tests/session/test_courier.py",
+    ),
+    _one(
+        "a connection with a refusal kept warm",
+        "session/carriage.py",
+        "        if upstream is None or not farewell or upstream.worn or not upstream.messages:\n",
+        "        if upstream is None or not farewell or not upstream.messages:\n",
+        SERIAL,
+    ),
+    _one(
+        "a stale warm connection costs a mail",
+        "session/courier.py",
+        "            case Stand.WAITING if k.unproven and not k.retried and k.job in (Job.GROUP, Job.DATA):\n",
+        "            case Stand.WAITING if k.unproven and k.retried and k.job in (Job.GROUP, Job.DATA):\n",
+        WARM,
+    ),
+    _one(
+        "a crash of a duty accepts",
+        "policy/judge.py",
+        "    if check.spec.duty:\n        return Action.DEFER\n",
+        "",
+        "tests/policy/test_judge.py",
+    ),
+    _one(
+        "routes in local parts are taken",
+        "policy/checks/recipient_domain.py",
+        '_ROUTING = frozenset("@%!")',
+        '_ROUTING = frozenset("@!")',
+        "tests/policy/checks/test_recipient_domain.py",
+    ),
+)

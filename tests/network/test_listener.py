@@ -1,0 +1,220 @@
+"""Listeners: they accept, pause when they cannot, and outlive whatever comes in."""
+
+import contextlib
+import os
+import resource
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator
+from errno import ECONNABORTED, ENOMEM, EPROTO
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from smtproxy.network.driver import Session
+from smtproxy.network.listener import BATCH, PAUSE, Listener
+from smtproxy.network.sockets import Endpoint, bound, listen
+from smtproxy.session.records import Event
+from tests.network.stage import Stage, quiet, stage, until
+from tests.network.world import Client
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    here: Stage, sock: socket.socket | None = None, *, most: int = 100
+) -> AsyncIterator[tuple[Endpoint, set[Session]]]:
+    """Listen beside the block; -> where, and the sessions that run. All of them have to be over at its end."""
+    sessions: set[Session] = set()
+    with sock or listen(Endpoint("127.0.0.1", 0)) as mine:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Listener(mine, here.service, sessions, most).serve, nursery)
+            yield bound(mine), sessions
+            await until(lambda: not sessions)
+            nursery.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def client(where: Endpoint) -> AsyncIterator[Client]:
+    """A connected client."""
+    stream = await trio.open_tcp_stream(where.host, where.port)
+    try:
+        yield Client(stream)
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def heard(one: Client) -> list[int]:
+    """The code of the next reply."""
+    return [reply.code for reply in await one.hear(1)]
+
+
+async def test_each_client_gets_a_session(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here) as (where, sessions):
+        async with client(where) as one, client(where) as other:
+            assert [await heard(one), await heard(other)] == [[220], [220]]
+            assert len(sessions) == 2
+            await one.say(b"QUIT\r\n")
+            assert await heard(one) == [221]
+            await one.hear_the_end()
+            await until(lambda: len(sessions) == 1)
+        await until(lambda: not sessions)
+        lines = here.journal.of(Event.SESSION)
+        assert [line["client"] for line in lines] == ["127.0.0.1"] * 2
+        assert sorted(str(line["ended"]) for line in lines) == ["closed", "quit"]
+
+
+async def test_clients_of_the_other_family(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here, listen(Endpoint("::1", 0))) as (where, sessions):
+        async with client(where) as one:
+            assert await heard(one) == [220]
+            port = one.stream.socket.getsockname()[1]
+        await until(lambda: not sessions)
+        line = here.journal.one(Event.SESSION)
+        assert (line["client"], line["port"]) == ("::1", port)
+
+
+async def test_more_at_once_than_a_batch_holds(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here) as (where, sessions), contextlib.AsyncExitStack() as clients:
+        many = [await clients.enter_async_context(client(where)) for _ in range(BATCH + 10)]
+        assert [await heard(one) for one in many] == [[220]] * (BATCH + 10)
+        assert len(sessions) == BATCH + 10
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Let this process open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_running_out_of_descriptors_pauses_and_is_told_once(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here) as (where, sessions):
+        with socket.socket() as waiting:
+            waiting.setblocking(False)
+            with no_descriptors_left():
+                waiting.connect_ex((where.host, where.port))
+                for _ in range(5):
+                    await here.pass_time(PAUSE)
+                assert sessions == set()
+            assert here.journal.lines == [
+                (Event.ACCEPT_PAUSED, {"listener": "mx", "reason": "Too many open files"}),
+            ]
+            await here.pass_time(PAUSE)
+            await until(lambda: len(sessions) == 1)
+            (paused, resumed) = here.journal.lines
+            assert resumed == (Event.ACCEPT_RESUMED, {"listener": "mx", "paused": pytest.approx(0.6, abs=0.11)})
+        await until(lambda: not sessions)
+        async with client(where) as one:
+            assert await heard(one) == [220]
+        assert here.journal.of(Event.ACCEPT_PAUSED) == [paused[1]]
+
+
+async def test_sessions_are_bounded_and_clients_wait_outside(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here, most=2) as (where, sessions), contextlib.AsyncExitStack() as clients:
+        first, second, third = [await clients.enter_async_context(client(where)) for _ in range(3)]
+        assert [await heard(one) for one in (first, second)] == [[220], [220]]
+        for _ in range(5):
+            await here.pass_time(PAUSE)
+        assert len(sessions) == 2
+        assert here.journal.one(Event.ACCEPT_PAUSED)["reason"] == "sessions: the limit is reached"
+        await first.leave("closed")
+        await until(lambda: len(sessions) == 1)
+        await here.pass_time(PAUSE)
+        assert await heard(third) == [220]
+        assert len(here.journal.of(Event.ACCEPT_RESUMED)) == 1
+
+
+async def test_the_bound_is_kept_within_a_batch(mock_clock: MockClock) -> None:
+    async with stage() as here, contextlib.AsyncExitStack() as clients:
+        sock = listen(Endpoint("127.0.0.1", 0))
+        where = bound(sock)
+        for _ in range(5):
+            await clients.enter_async_context(client(where))
+        async with listening(here, sock, most=3) as (_, sessions):
+            await quiet()
+            assert len(sessions) == 3
+            await clients.aclose()
+            await until(lambda: not sessions)
+            await here.pass_time(PAUSE)
+
+
+async def test_a_client_that_is_gone_before_it_was_accepted(mock_clock: MockClock) -> None:
+    async with stage() as here:
+        sock = listen(Endpoint("127.0.0.1", 0))
+        where = bound(sock)
+        for linger in (b"", struct.pack("ii", 1, 0)):
+            with socket.create_connection((where.host, where.port)) as gone:
+                if linger:
+                    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        async with listening(here, sock) as (_, sessions):
+            await until(lambda: len(here.journal.of(Event.SESSION)) == 2)
+            async with client(where) as one:
+                assert await heard(one) == [220]
+            await until(lambda: not sessions)
+
+
+class _Torn(socket.socket):
+    """A listening socket on which accepting fails as it does where a client gave up, and where nothing is left."""
+
+    failures: list[OSError]
+
+    def accept(self) -> "tuple[socket.socket, object]":
+        if self.failures:
+            raise self.failures.pop()
+        return super().accept()
+
+
+async def test_an_accept_that_fails_is_not_the_end(mock_clock: MockClock) -> None:
+    async with stage() as here:
+        torn = _Torn(fileno=listen(Endpoint("127.0.0.1", 0)).detach())
+        torn.setblocking(False)
+        torn.failures = [OSError(number, os.strerror(number)) for number in (ECONNABORTED, EPROTO, ENOMEM)]
+        async with listening(here, torn) as (where, _), client(where) as one:
+            await wait_all_tasks_blocked()
+            assert here.journal.one(Event.ACCEPT_PAUSED)["reason"] == "Cannot allocate memory"
+            await here.pass_time(PAUSE)
+            assert await heard(one) == [220]
+
+
+async def test_a_session_that_crashes_takes_nobody_with_it(mock_clock: MockClock) -> None:
+    async with stage() as here, listening(here) as (where, sessions):
+        here.journal.breaks_at = Event.SESSION
+        async with client(where) as one, client(where) as other:
+            assert [await heard(one), await heard(other)] == [[220], [220]]
+            await one.say(b"QUIT\r\n")
+            await one.hear_the_end()
+            await until(lambda: len(sessions) == 1)
+            assert len(here.journal.of(Event.CRASH)) == 1
+            await other.say(b"NOOP\r\n")
+            await other.hear(1)
+        async with client(where) as third:
+            assert await heard(third) == [220]
+
+
+async def test_stopping_to_accept_leaves_the_sessions_alone(mock_clock: MockClock) -> None:
+    async with stage() as here, trio.open_nursery() as nursery:
+        sessions: set[Session] = set()
+        accepting = trio.CancelScope()
+
+        async def accept(listener: Listener) -> None:
+            with accepting:
+                await listener.serve(nursery)
+
+        with listen(Endpoint("127.0.0.1", 0)) as sock:
+            nursery.start_soon(accept, Listener(sock, here.service, sessions, 100))
+            async with client(bound(sock)) as one:
+                assert await heard(one) == [220]
+                accepting.cancel()
+                await quiet()
+                await one.say(b"NOOP\r\n")
+                await one.hear(1)
+                async with client(bound(sock)):
+                    await quiet()
+                    assert len(sessions) == 1
