@@ -35,60 +35,7 @@ IMPURE_IMPORTS = frozenset({
 IMPURE_CALLS = frozenset({"open", "print", "input", "breakpoint"})
 
 # Modules without a test file of their own. May only shrink: an entry that has a test by now, or is gone, fails.
-WITHOUT_TEST: frozenset[str] = frozenset(
-    {
-        "smtproxy.app.assembly",
-        "smtproxy.app.server",
-        "smtproxy.network.driver",
-        "smtproxy.network.identity",
-        "smtproxy.network.link",
-        "smtproxy.network.listener",
-        "smtproxy.network.pool",
-        "smtproxy.network.probe",
-        "smtproxy.network.shelf",
-        "smtproxy.network.sockets",
-        "smtproxy.network.sweeper",
-        "smtproxy.policy.checks.bare_newlines",
-        "smtproxy.policy.checks.hello",
-        "smtproxy.policy.checks.loops",
-        "smtproxy.policy.checks.protocol_errors",
-        "smtproxy.policy.checks.recipient_domain",
-        "smtproxy.policy.checks.size",
-        "smtproxy.policy.evidence",
-        "smtproxy.policy.findings",
-        "smtproxy.policy.judge",
-        "smtproxy.policy.replies",
-        "smtproxy.session.account",
-        "smtproxy.session.answers",
-        "smtproxy.session.body",
-        "smtproxy.session.carriage",
-        "smtproxy.session.commands",
-        "smtproxy.session.commit",
-        "smtproxy.session.conversation",
-        "smtproxy.session.courier",
-        "smtproxy.session.delivery",
-        "smtproxy.session.dialogue",
-        "smtproxy.session.envelope",
-        "smtproxy.session.events",
-        "smtproxy.session.forwarding",
-        "smtproxy.session.intake",
-        "smtproxy.session.judgement",
-        "smtproxy.session.limits",
-        "smtproxy.session.memory",
-        "smtproxy.session.opening",
-        "smtproxy.session.pairing",
-        "smtproxy.session.reception",
-        "smtproxy.session.records",
-        "smtproxy.session.relay",
-        "smtproxy.session.rules",
-        "smtproxy.session.settings",
-        "smtproxy.session.slots",
-        "smtproxy.session.transaction",
-        "smtproxy.session.upstream",
-        "smtproxy.session.verdicts",
-        "smtproxy.wire.members",
-    }
-)
+WITHOUT_TEST: frozenset[str] = frozenset()
 
 
 def name_of(path: Path) -> str:

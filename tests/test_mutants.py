@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.mutant import Edit, Mutant
 from tests.mutants.planting import UnclearError, baseline, copy, plant
 
 
@@ -38,7 +39,6 @@ def test_the_faults_that_were_asked_for_are_among_them() -> None:
 
 
 def test_a_fault_whose_place_is_gone_is_an_error(tree: Path) -> None:
-    lost = MUTANTS[0].edits[0]
-    mutant = Mutant("lost", (type(lost)(lost.path, "this text is nowhere", ""),), ())
+    mutant = Mutant("lost", (Edit("session/commit.py", "this text is nowhere", ""),), ())
     with pytest.raises(UnclearError, match="found 0 times"):
         plant(tree, mutant)

@@ -406,7 +406,11 @@ class Session:
             await self._writable(backend, self._transfer_due())
             if self._mailbox:
                 # The backend spoke, the client left, or time is up: the rest of this must not leave.
-                return self._mailbox.popleft()
+                event = self._mailbox.popleft()
+                if isinstance(event, events.BackendBytes) and self._relay.awaits_replies:
+                    # Commands that were cut off in the middle: nothing more can be said on this connection.
+                    return events.BackendClosed("spoke before the end")
+                return event
             answer = self._write_backend(backend, self._left)
         return None if isinstance(answer, _Slow) else answer
 

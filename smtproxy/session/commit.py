@@ -9,7 +9,7 @@ from smtproxy.session.carriage import Carriage, Fate, Heard, Stand
 from smtproxy.session.events import Commit, Record
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.slots import Purpose
-from smtproxy.session.upstream import Stray, Upstream
+from smtproxy.session.upstream import Paired, Stray, Upstream
 from smtproxy.session.verdicts import Accepted, Stage
 from smtproxy.wire.replies import Reply
 
@@ -45,22 +45,31 @@ def _commit(k: Carriage, accepted: Accepted) -> None:
 
 def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     """Take the reply to the final dot. Contract items 1, 9 and 10."""
-    for got in upstream.receive(octets):
-        reply = None if isinstance(got, Stray) else got.reply
-        if reply is None or reply.kind not in (2, 4, 5):
-            unknown(k, reply)
-        elif reply.code == 421:
-            k.close()
-            _decided(k, Fate.DEFERRED, reply, Heard(k.phrases.say(Own.BACKEND_LOST), "protocol"))
-        else:
-            if reply.kind == 2:
-                upstream.messages += 1
-            else:
-                upstream.worn = True
-            if upstream.unread:
-                k.close()
-            _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))
+    first, *more = list(upstream.receive(octets)) or (None,)
+    if first is None:
         return
+    reply = None if isinstance(first, Stray) else first.reply
+    if reply is None or reply.kind not in (2, 4, 5) or any(_contradicts(reply, one) for one in more):
+        unknown(k, reply)
+    elif reply.code == 421:
+        k.close()
+        _decided(k, Fate.DEFERRED, reply, Heard(k.phrases.say(Own.BACKEND_LOST), "protocol"))
+    else:
+        if reply.kind == 2:
+            upstream.messages += 1
+        else:
+            upstream.worn = True
+        if more or upstream.unread:
+            k.close()
+        _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))
+
+
+def _contradicts(first: Reply, more: Paired | Stray) -> bool:
+    """Whether what came behind the reply makes it doubtful: of two that differ one is a stray, and nobody knows which.
+
+    A 421 behind it is no second opinion: the server says goodbye. RFC 5321 3.8
+    """
+    return more.reply is not None and more.reply.code != 421 and more.reply.kind != first.kind
 
 
 def _decided(k: Carriage, fate: Fate, reply: Reply | None, heard: Heard) -> None:

@@ -227,7 +227,7 @@ class Conversation:
         if self.over:
             return
         if self.transaction is not None:
-            self.end_transaction(self._last_ending(self.transaction, by))
+            self.end_transaction(self._last_ending(self.transaction, ended, by))
         self.courier.close()
         self.over = True
         self.held_up = Wait.END
@@ -237,10 +237,12 @@ class Conversation:
         self.out.append(Record(LogEvent.SESSION, fields))
         self.out.append(Finish())
 
-    def _last_ending(self, transaction: Transaction, by: str) -> Ending:
+    def _last_ending(self, transaction: Transaction, ended: str, by: str) -> Ending:
         """Return how the transaction ends that is open while the session ends."""
         outcome, author, reply = transaction.unfinished()
         answered = [slot.answer for slot in self.answers.answered() if slot.answer is not None]
+        if ended == "dropped" and answered:
+            return Ending("dropped", by, answered[-1], heard=not self.gone)
         if by != "client" and outcome == "aborted" and answered:
             reply = answered[-1]
             outcome, author = outcome_of(reply), "protocol" if by == "proxy" else by

@@ -160,13 +160,6 @@ class Courier:
             forwarding.send_next(k, upstream)
         return True
 
-    def noticed(self, event: Looked) -> None:
-        """Something was seen that belongs to no message any more: the connection is not used again."""
-        k = self._k
-        if event.octets or event.closed:
-            self.abandon()
-            k.close()
-
     def received(self, event: BackendBytes) -> None:
         """Take octets of the backend, whenever they come."""
         k = self._k

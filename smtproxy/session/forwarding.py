@@ -50,6 +50,10 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
 def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     """Take replies to commands; when the last one owed is there, go on."""
     for got in upstream.receive(octets):
+        if k.unproven and not k.retried and got.reply is not None and got.reply.code == 421:
+            # A warm connection says goodbye instead of answering: as if it had ended a moment earlier.
+            k.reopen()
+            return
         k.unproven = False
         if isinstance(got, Stray):
             if got.reply is None:

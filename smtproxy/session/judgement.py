@@ -95,6 +95,8 @@ def _recipient(c: Conversation, slot: Slot) -> None:
 def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
     match verdict.stage:
         case Stage.DATA:
+            if c.transaction is not None:
+                c.transaction.data_refused = (verdict.reply, verdict.by)
             commands.refuse_data(c, slot, verdict.reply, verdict.by)
         case _:
             c.settle(slot, verdict.reply, verdict.by)

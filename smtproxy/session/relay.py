@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 from smtproxy.session import body, commands, delivery, judgement
 from smtproxy.session.answers import Own, Phrases
-from smtproxy.session.carriage import Heard
+from smtproxy.session.carriage import Heard, Stand
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import (
@@ -134,6 +134,11 @@ class Relay:
         """Since when a backend connection is held without use; None: none is."""
         backend = self._c.backend
         return backend.idle_since if backend.idle else None
+
+    @property
+    def awaits_replies(self) -> bool:
+        """Whether what is being written to the backend are commands, each of which is owed a reply."""
+        return self._c.backend.stand is Stand.WAITING
 
     @property
     def streaming(self) -> bool:

@@ -56,6 +56,8 @@ class Transaction:
     notes: list[Mapping[str, object]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     body: str | None = None
+    data_refused: tuple[Reply, str] | None = None
+    """The policy's refusal of DATA, and the check that decided."""
     dot_at: float | None = None
     """When the final dot was read."""
 
@@ -69,6 +71,9 @@ class Transaction:
 
         Refused where nobody was accepted and somebody refused: the last such reply counts. Else its client gave it up.
         """
+        if self.data_refused is not None:
+            reply, by = self.data_refused
+            return outcome_of(reply), by, reply
         if not self.envelope.accepted:
             for one in reversed(self.envelope.recipients):
                 if one.reply is not None and one.reply.kind > 3:

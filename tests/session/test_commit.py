@@ -115,6 +115,20 @@ def test_who_says_more_than_one_reply_is_not_used_again() -> None:
     assert kinds(k.out) == ["CloseBackend"]
 
 
+def test_two_replies_that_differ_are_no_answer() -> None:
+    """A stray 250 in front of the refusal would have told the client that a lost mail was taken."""
+    for octets in (b"250 stray\r\n554 no\r\n", b"554 stray\r\n250 queued\r\n"):
+        k, made = _committed()
+        commit.answered(k, made, octets)
+        assert k.fate is Fate.UNKNOWN
+
+
+def test_a_goodbye_behind_the_reply_is_no_second_opinion() -> None:
+    k, made = _committed()
+    commit.answered(k, made, b"250 queued\r\n421 bye\r\n")
+    assert k.fate is Fate.DELIVERED
+
+
 def test_a_delivery_counts_and_a_refusal_wears() -> None:
     k, made = _committed()
     commit.answered(k, made, b"250 queued\r\n")

@@ -125,11 +125,17 @@ def told_as_it_was(trial: Trial) -> Iterator[str]:
         yield from _recipients(trial, case, letter.number)
 
 
+def _doubtful(answered: bytes) -> bool:
+    """Whether replies to the dot that came together contradict each other: one of them is a stray."""
+    codes = [int(line[:3]) for line in answered.split(b"\r\n") if line[:3].isdigit() and line[3:4] == b" "]
+    return len({code // 100 for code in codes if code != 421}) > 1
+
+
 def _outcome(trial: Trial, case: Case) -> Iterator[str]:
     """The outcome that follows from the backend's reply to the dot, or from the refusal before it."""
     outcome, reply = case.outcome, str(case.line["reply"] or "")
     if case.commits:
-        final = case.final
+        final = None if _doubtful(case.answered) else case.final
         fate = "unknown" if final is None else _FATES.get(final.code // 100, "unknown")
         if outcome != fate:
             yield f"the backend said {case.answered!r} to the dot, and the outcome is {outcome}"

@@ -86,9 +86,9 @@ def _harmless(schedule: Schedule) -> bool:
 
 
 def _stale_warm(schedule: Schedule) -> bool:
-    """A warm connection that ends before it said anything costs a fresh one and no mail."""
+    """A warm connection that ends, or says goodbye, before it answered anything costs a fresh one and no mail."""
     warm = schedule.configuration.backend is Backend.WARM
-    return warm and schedule.step is Step.MAIL and schedule.fault in {F.GONE, F.RESET}
+    return warm and schedule.step is Step.MAIL and schedule.fault in {F.GONE, F.RESET, F.SAYS_421}
 
 
 def _asked_again(schedule: Schedule) -> bool:

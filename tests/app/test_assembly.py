@@ -1,0 +1,126 @@
+"""A configuration becomes settings, policies and pools: nothing of it is lost or turned round on the way."""
+
+from pathlib import Path
+
+import pytest
+
+from smtproxy.app.assembly import policy, pool, relay_settings
+from smtproxy.app.config import Config, load
+from smtproxy.network.sockets import Endpoint
+from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.replies import Phrasebook
+from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
+from smtproxy.session.envelope import Recipient
+from smtproxy.session.settings import BodyMode, OpenMode
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.newlines import NewlineMode
+from smtproxy.wire.paths import parse_path
+from tests.fakes.journal import FakeJournal
+
+TEXT = """
+[server]
+hostname = "mx.example.org"
+[[listeners]]
+name = "edge"
+bind = ["127.0.0.1:0"]
+backend = "b"
+domains = ["Example.org"]
+body = "hold"
+bare_newlines = "reject"
+max_message_size = "1MiB"
+max_recipients = 7
+commit_by = "99s"
+[backends.b]
+servers = ["127.0.0.1:2600", "[::1]:2600"]
+max_connections = 3
+open = "mail"
+lease = "4s"
+trace_header = false
+[limits]
+body_memory = "10KiB"
+"""
+
+
+def _load(tmp_path: Path, more: str = "") -> Config:
+    file = tmp_path / "config.toml"
+    file.write_text(TEXT + more)
+    return load(str(file))
+
+
+def _judge(config: Config, stage: Stage, dialogue: Dialogue) -> Verdict:
+    return policy(config, config.listeners[0]).judge(Evidence(stage, dialogue), Phrasebook("mx.example.org", "id"))
+
+
+def _to(address: bytes) -> Dialogue:
+    dialogue = Dialogue("id", "192.0.2.1")
+    dialogue.recipient = Recipient(parse_path(address)[0])
+    return dialogue
+
+
+def test_settings_are_those_of_the_listener_and_its_backend(tmp_path: Path) -> None:
+    config = _load(tmp_path)
+    settings = relay_settings(config, config.listeners[0])
+    assert (settings.hostname, settings.listener, settings.backend) == ("mx.example.org", "edge", "b")
+    assert (settings.body, settings.open, settings.newlines) == (BodyMode.HOLD, OpenMode.MAIL, NewlineMode.REJECT)
+    assert (settings.max_message_size, settings.max_recipients) == (1 << 20, 7)
+    assert (settings.commit_by, settings.lease, settings.trace_header) == (99, 4, False)
+    assert settings.limits.body_memory == 10240
+
+
+def test_only_the_listeners_domains_are_taken(tmp_path: Path) -> None:
+    config = _load(tmp_path)
+    assert isinstance(_judge(config, Stage.RECIPIENT, _to(b"<u@EXAMPLE.ORG>")), Accepted)
+    refused = _judge(config, Stage.RECIPIENT, _to(b"<u@other.example>"))
+    assert isinstance(refused, Refused)
+    assert refused.by == "recipient_domain"
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("size", MessageFacts((1 << 20) + 1, bare_newlines=False, dot_line=False, received=0, message_id=None)),
+        ("bare_newlines", MessageFacts(10, bare_newlines=True, dot_line=False, received=0, message_id=None)),
+        ("loops", MessageFacts(10, bare_newlines=False, dot_line=False, received=51, message_id=None)),
+    ],
+)
+def test_a_duty_is_there_unless_it_is_switched_off(tmp_path: Path, name: str, facts: MessageFacts) -> None:
+    dialogue = Dialogue("id", "192.0.2.1")
+    dialogue.message = facts
+    verdict = _judge(_load(tmp_path), Stage.MESSAGE, dialogue)
+    assert isinstance(verdict, Refused)
+    assert verdict.by == name
+    off = _load(tmp_path, f"[checks.{name}]\nenabled = false\n")
+    assert isinstance(_judge(off, Stage.MESSAGE, dialogue), Accepted)
+
+
+def test_a_size_that_is_not_checked_ends_at_the_ceiling(tmp_path: Path) -> None:
+    config = _load(tmp_path, "[checks.size]\nenabled = false\n")
+    assert relay_settings(config, config.listeners[0]).max_message_size == config.limits.message_ceiling
+
+
+def test_newlines_that_are_not_checked_pass_as_they_are(tmp_path: Path) -> None:
+    config = _load(tmp_path, "[checks.bare_newlines]\nenabled = false\n")
+    assert relay_settings(config, config.listeners[0]).newlines is None
+
+
+@pytest.mark.parametrize("name", ["mx.example.org", "EXAMPLE.org."])
+def test_our_names_are_found_in_a_hello(tmp_path: Path, name: str) -> None:
+    dialogue = Dialogue("id", "192.0.2.1")
+    dialogue.hello = Hello("EHLO", name)
+    observed = _judge(_load(tmp_path), Stage.HELLO, dialogue)
+    assert isinstance(observed, Accepted)
+    assert [note["reason"] for note in observed.notes] == ["hello_forged"]
+    assert isinstance(_judge(_load(tmp_path, '[checks.hello]\naction = "reject"\n'), Stage.HELLO, dialogue), Refused)
+
+
+def test_a_pool_has_the_backends_servers_and_its_ceiling(tmp_path: Path) -> None:
+    made = pool(_load(tmp_path), "b", {}, FakeJournal())
+    assert [server.name for server in made.servers] == ["127.0.0.1:2600", "[::1]:2600"]
+    assert {server.ceiling for server in made.servers} == {3}
+
+
+def test_an_embedded_server_is_where_it_listens(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(TEXT.replace('"127.0.0.1:2600", "[::1]:2600"', '"embedded:exchange"'))
+    made = pool(load(str(file)), "b", {"b": Endpoint("127.0.0.1", 4711)}, FakeJournal())
+    assert [server.name for server in made.servers] == ["127.0.0.1:4711"]
