@@ -9,7 +9,7 @@ from smtproxy.session.carriage import Carriage, Fate, Heard, Stand
 from smtproxy.session.events import Commit, Record
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.slots import Purpose
-from smtproxy.session.upstream import Paired, Stray, Upstream
+from smtproxy.session.upstream import MISCONFIGURED, Paired, Stray, Upstream
 from smtproxy.session.verdicts import Accepted, Stage
 from smtproxy.wire.replies import Reply
 
@@ -67,9 +67,11 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
 def _contradicts(first: Reply, more: Paired | Stray) -> bool:
     """Whether what came behind the reply makes it doubtful: of two that differ one is a stray, and nobody knows which.
 
-    A 421 behind it is no second opinion: the server says goodbye. RFC 5321 3.8
+    No second opinion is a 421, by which the server says goodbye (RFC 5321 3.8), or a reply that blames our dialogue:
+    some old servers end the data at CRLF.CR and complain of the LF behind it, after each mail they took.
     """
-    return more.reply is not None and more.reply.code != 421 and more.reply.kind != first.kind
+    reply = more.reply
+    return reply is not None and reply.code != 421 and reply.code not in MISCONFIGURED and reply.kind != first.kind
 
 
 def _decided(k: Carriage, fate: Fate, reply: Reply | None, heard: Heard) -> None:

@@ -101,18 +101,18 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "a 4xx at the dot becomes 250",
         "session/commit.py",
-        '            _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))',
-        "            kind, said = (2, k.phrases.say(Own.NOTHING)) if reply.kind == 4 else (reply.kind, reply)\n"
-        '            _decided(k, _FATES[kind], reply, Heard(said, "backend"))',
+        '        _decided(k, _FATES[reply.kind], reply, Heard(reply, "backend"))',
+        "        kind, said = (2, k.phrases.say(Own.NOTHING)) if reply.kind == 4 else (reply.kind, reply)\n"
+        '        _decided(k, _FATES[kind], reply, Heard(said, "backend"))',
         SERIAL,
     ),
     _one(
         "a 4xx at the dot becomes nothing",
         "session/commit.py",
-        "        if reply is None or reply.kind not in (2, 4, 5):\n",
-        "        if reply is not None and reply.kind == 4:\n"
-        "            continue\n"
-        "        if reply is None or reply.kind not in (2, 4, 5):\n",
+        "    if reply is None or reply.kind not in (2, 4, 5) or",
+        "    if reply is not None and reply.kind == 4:\n"
+        "        return\n"
+        "    if reply is None or reply.kind not in (2, 4, 5) or",
         SERIAL,
     ),
     _one(
@@ -167,8 +167,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "421 to the dot passed on",
         "session/commit.py",
-        "        elif reply.code == 421:\n",
-        "        elif reply.code == 4210:\n",
+        "    elif reply.code == 421:\n",
+        "    elif reply.code == 4210:\n",
         SERIAL,
     ),
     _one(
