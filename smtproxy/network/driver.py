@@ -58,6 +58,7 @@ _NOTHING_SEEN = events.Looked()
 _INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.ClientClosed)
 _OF_BACKEND = (events.BackendClosed, events.BackendBytes)
 _ENDS_AN_ANSWER = (events.ClientClosed, events.Shutdown)
+_BODY = (events.Forward, events.ForwardKept)
 _TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
 
 
@@ -156,6 +157,11 @@ class Session:
     def committed(self) -> bool:
         """Whether nothing but the backend's reply or its timer may end this session."""
         return self._relay.committed
+
+    @property
+    def over(self) -> bool:
+        """Whether all is said and done; it may still wait for its client to read that."""
+        return self._relay.over
 
     def recall(self) -> None:
         """Others wait for our place."""
@@ -324,7 +330,9 @@ class Session:
                 if slowly is None:
                     continue
                 answer = slowly
-            if isinstance(answer, _INTERRUPTIONS):
+            if isinstance(answer, _INTERRUPTIONS) or isinstance(effect, _BODY):
+                # Whatever cut a body off (a drain, too): what stands behind the hole must not leave. CRLF.CRLF made of
+                # two ends that never met would commit a truncated mail, and its tail would be read as commands.
                 left = [one for one in effects[place + 1 :] if not isinstance(one, _TO_BACKEND)]
                 await self._perform(left + self._relay.handle(answer, now), now)
                 return
@@ -333,8 +341,11 @@ class Session:
     def _send_answer(self, effect: events.Answer) -> "events.Event | _Slow | None":
         return self._write_client(effect.octets)
 
-    def _send_on(self, effect: events.Forward | events.Commit) -> "events.Event | _Slow | None":
+    def _send_on(self, effect: events.Forward) -> "events.Event | _Slow | None":
         return None if self._backend is None else self._write_backend(self._backend, effect.octets)
+
+    def _send_terminator(self, effect: events.Commit) -> "events.Event | _Slow | None":
+        return None if self._backend is None else self._write_terminator(self._backend, effect.octets)
 
     def _record(self, effect: events.Record) -> None:
         self._service.journal.record(effect.event, effect.fields)
@@ -387,6 +398,19 @@ class Session:
         self._left = octets[taken:]
         return _SLOW if self._left else None
 
+    def _write_terminator(self, backend: Link, octets: bytes) -> "events.Event | _Slow | None":
+        """Hand the terminator over. Where the kernel takes none of it, nothing that can be read is an answer to it.
+
+        A stray 250 and a reset between the look and the dot: read after the failed write, the 250 was taken for the
+        backend's word on a message it never got whole.
+        """
+        try:
+            taken = backend.write(octets)
+        except OSError:
+            return events.BackendClosed("closed")
+        self._left = octets[taken:]
+        return _SLOW if self._left else None
+
     async def _finish_answer(self) -> events.Event | None:
         due = trio.current_time() + self._service.settings.limits.send_time
         answer: events.Event | _Slow | None = _SLOW
@@ -430,7 +454,7 @@ class Session:
             await self._writable(backend, self._relay.deadline)
             if any(isinstance(one, _OF_BACKEND) for one in self._mailbox):
                 return events.BackendClosed("spoke before the end")
-            answer = self._write_backend(backend, self._left)
+            answer = self._write_terminator(backend, self._left)
         return None if isinstance(answer, _Slow) else answer
 
     async def _send_kept(self) -> events.Event | None:
@@ -536,7 +560,7 @@ class Session:
         events.Answer: _send_answer,
         events.Look: _look,
         events.Forward: _send_on,
-        events.Commit: _send_on,
+        events.Commit: _send_terminator,
         events.Record: _record,
         events.CloseBackend: _close_backend,
         events.OpenBackend: _open_backend,

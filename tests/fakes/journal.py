@@ -1,6 +1,6 @@
 """A journal that remembers, and that takes no line which is not documented: the closed list of `session/records.py`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from smtproxy.session.records import FIELDS, Event
@@ -11,14 +11,14 @@ class FakeJournal:
     """Log lines in the order in which they were written."""
 
     lines: list[tuple[Event, Mapping[str, object]]] = field(default_factory=list)
-    breaks_at: Event | None = None
-    """The first line of this event is not written: it raises. No journal may; tests show what does not follow."""
+    before: dict[Event, Callable[[], None]] = field(default_factory=dict)
+    """What happens just before the first line of an event, in the middle of all. It may raise, as no journal may."""
 
     def record(self, event: Event, fields: Mapping[str, object]) -> None:
         """Write one line. An undocumented field is an error of the test's subject."""
-        if event is self.breaks_at:
-            self.breaks_at = None
-            raise RuntimeError("the journal broke")
+        happens = self.before.pop(event, None)
+        if happens is not None:
+            happens()
         unknown = set(fields) - set(FIELDS[event])
         assert not unknown, f"undocumented fields {unknown} in {event}"
         self.lines.append((event, dict(fields)))
@@ -31,3 +31,8 @@ class FakeJournal:
         """Return the only line of an event."""
         (fields,) = self.of(event)
         return fields
+
+
+def broken() -> None:
+    """A journal that raises."""
+    raise RuntimeError("the journal broke")

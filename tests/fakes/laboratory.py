@@ -33,6 +33,8 @@ SESSION = "testsession"
 EPOCH = 1_700_000_000.0
 
 _TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
+_CUT_OFF = (events.Forward, events.ForwardKept)
+"""Writes behind which nothing more may leave if anything at all interrupted them."""
 _FROM_PEERS = (events.BackendBytes, events.BackendClosed, events.ClientClosed)
 
 
@@ -151,7 +153,7 @@ class Laboratory:
             effect = effects.popleft()
             self.timeline.append((self.now, effect))
             answer = self._perform(effect)
-            if isinstance(answer, _FROM_PEERS):
+            if isinstance(answer, _FROM_PEERS) or (answer is not None and isinstance(effect, _CUT_OFF)):
                 effects = deque(one for one in effects if not isinstance(one, _TO_BACKEND))
             if answer is not None:
                 effects.extend(self._handle(answer))

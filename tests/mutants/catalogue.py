@@ -14,6 +14,8 @@ STREAM = f"{_ENUMERATION}[stream, serial client, serial backend, open=recipient]
 DISK = f"{_ENUMERATION}[hold_disk, pipelining client, pipelining backend, open=recipient]"
 WARM = f"{_ENUMERATION}[auto_small, serial client, warm backend, open=recipient]"
 
+_DRIVER = "tests/network/test_driver.py"
+
 
 def _one(name: str, path: str, old: str, new: str, *tests: str) -> Mutant:
     return Mutant(name, (Edit(path, old, new),), tests)
@@ -331,5 +333,19 @@ MUTANTS: tuple[Mutant, ...] = (
         '_ROUTING = frozenset("@%!")',
         '_ROUTING = frozenset("@!")',
         "tests/policy/checks/test_recipient_domain.py",
+    ),
+    _one(
+        "a body with a hole goes on",
+        "network/driver.py",
+        "            if isinstance(answer, _INTERRUPTIONS) or isinstance(effect, _BODY):\n",
+        "            if isinstance(answer, _INTERRUPTIONS):\n",
+        f"{_DRIVER}::test_cut_off_between_what_lies_on_disk_and_what_stands_behind_it",
+    ),
+    _one(
+        "last words taken for the answer to a dot that never left",
+        "network/driver.py",
+        "        events.Commit: _send_terminator,\n",
+        "        events.Commit: _send_on,\n",
+        f"{_DRIVER}::test_backend_that_speaks_and_is_gone_when_the_terminator_should_leave",
     ),
 )

@@ -7,10 +7,12 @@ back. A test that waits in vain fails after some real seconds; none sleeps.
 
 import contextlib
 import math
+import os
+import resource
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -268,3 +270,16 @@ def deserted() -> Endpoint:
     """Return an address where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return bound(sock)
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Let this process open nothing more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

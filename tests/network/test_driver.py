@@ -5,14 +5,16 @@
 
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from smtproxy.network.pool import RECALL_AFTER
-from smtproxy.network.sockets import Endpoint, bound, connected, prepare
+from smtproxy.network.sockets import Endpoint, bound, connected, listen, prepare
 from smtproxy.policy.checks import hello
 from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
@@ -34,8 +36,19 @@ from smtproxy.session.limits import LIMITS, Limits
 from smtproxy.session.records import Event
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
-from tests.fakes.journal import FakeJournal
-from tests.network.stage import ENVELOPE, LETTER, Guest, Stage, deserted, quiet, stage, until
+from tests.fakes.journal import FakeJournal, broken
+from tests.network.stage import (
+    ENVELOPE,
+    LETTER,
+    SETTINGS,
+    Guest,
+    Stage,
+    deserted,
+    no_descriptors_left,
+    quiet,
+    stage,
+    until,
+)
 
 STREAM = RelaySettings("mx.example.org", body=BodyMode.STREAM)
 HOLD = RelaySettings("mx.example.org", body=BodyMode.HOLD, limits=Limits(body_memory=1000))
@@ -202,6 +215,20 @@ async def test_an_idle_session_is_left_alone_by_the_sweeper(mock_clock: MockCloc
         here.sweep()
         await quiet()
         assert (await guest.sends()).code == 250
+
+
+async def test_being_woken_for_nothing_is_no_event(mock_clock: MockClock) -> None:
+    async with stage(at(Point.RCPT, Pause(5.0), Normal())) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        guest.session._client.wake()
+        await quiet()
+        await guest.client.say(ENVELOPE)
+        await quiet()
+        assert guest.session._backend is not None
+        guest.session._backend.wake()
+        await here.pass_time(5.0)
+        assert [one.code for one in await guest.client.hear(2)] == [250, 250]
 
 
 # Deadlines
@@ -398,15 +425,43 @@ async def test_client_that_vanishes_while_the_backend_does_not_read(mock_clock: 
         assert (here.outcomes(), here.endings()) == (["aborted"], ["lost"])
 
 
-async def test_cut_off_while_the_backend_does_not_read(mock_clock: MockClock) -> None:
-    async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:
+@pytest.mark.parametrize("settings", [STREAM, HOLD, COLLECT], ids=lambda one: one.body.value)
+async def test_cut_off_while_the_backend_does_not_read(mock_clock: MockClock, settings: RelaySettings) -> None:
+    """What stood behind the octets that did not leave must not leave either: least of all the terminator."""
+    async with stage(at(Point.DATA, Normal(), StopReading()), settings=settings) as here:
         guest = await _stalled(here)
-        async with talking(guest, MEGABYTES):
+        async with talking(guest, MEGABYTES + b".\r\n"):
             await until(lambda: guest.session._writing)
             guest.session.cut_off()
             assert (await guest.client.hear(1))[0].code == 421
         assert here.endings() == ["shutdown"]
+        assert here.journal.of(Event.COMMIT) == []
+        await until(lambda: here.server.open == 0)
         assert here.record.terminators == 0
+
+
+async def test_backend_that_speaks_before_it_has_all_of_the_commands_has_answered_none(mock_clock: MockClock) -> None:
+    stray = (Normal(), StopReading(), Pause(5.0), reply("250 2.1.0 stray"))
+    script = Script((Rule(Point.EHLO, stray, connections=(1,)),))
+    async with stage(script, settings=RelaySettings("mx.example.org", open=OpenMode.CONNECT)) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        _fill(guest)
+        await guest.client.say(ENVELOPE)
+        await until(lambda: guest.session._writing)
+        await here.pass_time(5.0)
+        here.sweep()
+        assert [one.code for one in await guest.client.hear(2)] == [451, 503]
+        assert (await guest.sends()).code == 250
+
+
+def _fill(guest: Guest) -> None:
+    """Let nothing fit in front of the backend any more."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            guest.backend.send(MEGABYTES)
+    # What waits is more than this: nothing is taken before most of it has left.
+    guest.backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 async def _half_committed(here: Stage, behind: bytes = b"") -> Guest:
@@ -419,11 +474,7 @@ async def _half_committed(here: Stage, behind: bytes = b"") -> Guest:
     await guest.client.say(LETTER)
     await until(lambda: guest.session._relay.dialogue.octets_in > len(LETTER) + len(ENVELOPE))
     await quiet()
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            guest.backend.send(MEGABYTES)
-    # What waits is more than this: nothing is taken before most of it has left.
-    guest.backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    _fill(guest)
     await guest.client.say(b".\r\n" + behind)
     await until(lambda: guest.session.committed and guest.session._writing)
     return guest
@@ -462,6 +513,108 @@ async def test_backend_that_answers_before_it_has_the_whole_terminator_has_not_a
         assert await guest.codes(LETTER + b".\r\n") == [250]
         assert here.outcomes() == ["unknown", "delivered"]
         assert here.record.violations == []
+
+
+# A backend whose every word is said by hand
+
+
+@dataclass(slots=True)
+class ByHand:
+    """One connection to it."""
+
+    sock: socket.socket
+    heard: bytearray = field(default_factory=bytearray)
+
+    async def says(self, octets: bytes, until_heard: bytes) -> None:
+        """Say something, and read until the proxy has said this."""
+        self.sock.send(octets)
+        while until_heard not in self.heard:
+            assert await self.reads()
+
+    async def reads(self) -> bool:
+        """Read once; False: the proxy has closed."""
+        await trio.lowlevel.wait_readable(self.sock)
+        octets = self.sock.recv(1 << 20)
+        self.heard += octets
+        return bool(octets)
+
+    def resets(self) -> None:
+        """Go."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+@contextlib.asynccontextmanager
+async def by_hand(settings: RelaySettings) -> AsyncIterator[tuple[Stage, Guest, ByHand]]:
+    """A session whose envelope was taken by such a backend."""
+    with listen(Endpoint("127.0.0.1", 0)) as listener:
+        async with stage(bound(listener), settings=settings) as here:
+            guest = await here.enter()
+            await guest.says_hello()
+            await guest.client.say(ENVELOPE)
+            await trio.lowlevel.wait_readable(listener)
+            with listener.accept()[0] as sock:
+                backend = ByHand(sock)
+                await backend.says(b"220 mx1.example.org\r\n", b"EHLO mx.example.org\r\n")
+                await backend.says(b"250-mx1.example.org\r\n250 PIPELINING\r\n", b"RCPT TO:<user@example.org>\r\n")
+                sock.send(b"250 ok\r\n250 ok\r\n")
+                assert [one.code for one in await guest.client.hear(2)] == [250, 250]
+                yield here, guest, backend
+
+
+async def test_backend_that_speaks_and_is_gone_when_the_terminator_should_leave(mock_clock: MockClock) -> None:
+    """Between the look and the write: its last words lie there to be read, and answer nothing."""
+    async with by_hand(SETTINGS) as (here, guest, backend):
+
+        def strikes() -> None:
+            backend.sock.send(b"250 2.6.0 taken\r\n")
+            backend.resets()
+
+        here.journal.before[Event.COMMIT] = strikes
+        assert await guest.codes(b"DATA\r\n") == [354]
+        await guest.client.say(LETTER + b".\r\n")
+        await backend.says(b"", b"DATA\r\n")
+        backend.sock.send(b"354 go on\r\n")
+        assert (await guest.client.hear(1))[0].code == 451
+        assert here.outcomes() == ["unknown"]
+
+
+@pytest.mark.parametrize("settings", [STREAM, HOLD, COLLECT], ids=lambda one: one.body.value)
+async def test_backend_that_is_gone_when_the_body_should_leave(mock_clock: MockClock, settings: RelaySettings) -> None:
+    async with by_hand(settings) as (here, guest, backend):
+        await guest.client.say(b"DATA\r\n")
+        if settings is not STREAM:
+            assert [one.code for one in await guest.client.hear(1)] == [354]
+            await guest.client.say(LETTER * 30 + b".\r\n")
+        await backend.says(b"", b"DATA\r\n")
+        backend.sock.send(b"354 go on\r\n")
+        backend.resets()
+        if settings is STREAM:
+            assert [one.code for one in await guest.client.hear(1)] == [354]
+            await guest.client.say(LETTER * 30 + b".\r\n")
+        assert (await guest.client.hear(1))[0].text.startswith("4.3.2 Mail server closed")
+        assert (here.outcomes(), here.journal.of(Event.COMMIT)) == (["deferred"], [])
+
+
+async def test_cut_off_between_what_lies_on_disk_and_what_stands_behind_it(mock_clock: MockClock) -> None:
+    """Octets that did not leave are a hole: nothing of what stands behind it may leave."""
+    async with by_hand(HOLD) as (here, guest, backend):
+        guest.backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        assert await guest.codes(b"DATA\r\n") == [354]
+        await guest.client.say(MEGABYTES)
+        await until(lambda: guest.session._relay.dialogue.octets_in > len(MEGABYTES) + len(ENVELOPE))
+        await quiet()
+        await guest.client.say(b"The end\r\n.\r\n")
+        await backend.says(b"", b"DATA\r\n")
+        backend.sock.send(b"354 go on\r\n")
+        await until(lambda: guest.session._writing)
+        guest.session.cut_off()
+        assert (await guest.client.hear(1))[0].code == 421
+        while await backend.reads():
+            pass
+        assert len(backend.heard) < len(MEGABYTES)
+        assert b"The end" not in backend.heard
+        assert here.outcomes() == ["deferred"]
 
 
 # A backend that speaks or ends while a body is being sent
@@ -576,6 +729,18 @@ async def test_no_server_at_all(mock_clock: MockClock) -> None:
         (_, refused) = await guest.client.hear(2)
         assert refused.text.startswith("4.3.2 Mail server not reachable")
         assert len(here.journal.of(Event.BACKEND_DOWN)) == 2
+
+
+async def test_no_descriptor_left_is_no_fault_of_the_server(mock_clock: MockClock) -> None:
+    async with stage() as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        with no_descriptors_left():
+            assert await guest.codes(ENVELOPE, 2) == [250, 451]
+        assert here.journal.lines == []
+        assert not here.server.down
+        assert await guest.codes(b"RSET\r\n") == [250]
+        assert (await guest.sends()).code == 250
 
 
 async def _at_the_ceiling(here: Stage) -> tuple[Guest, Guest]:
@@ -822,7 +987,7 @@ async def test_crash_inside_a_body_commits_nothing(mock_clock: MockClock, body: 
 
 async def test_crash_between_the_commit_line_and_the_commit(mock_clock: MockClock) -> None:
     """The relay believes that the terminator left, and says so: unknown. It did not, and never will."""
-    async with stage(journal=FakeJournal(breaks_at=Event.COMMIT)) as here:
+    async with stage(journal=FakeJournal(before={Event.COMMIT: broken})) as here:
         guest = await here.enter()
         await guest.begins()
         await guest.client.say(LETTER + b".\r\n")

@@ -2,10 +2,9 @@
 
 import contextlib
 import os
-import resource
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from errno import ECONNABORTED, ENOMEM, EPROTO
 
 import pytest
@@ -16,7 +15,8 @@ from smtproxy.network.driver import Session
 from smtproxy.network.listener import BATCH, PAUSE, Listener
 from smtproxy.network.sockets import Endpoint, bound, listen
 from smtproxy.session.records import Event
-from tests.network.stage import Stage, quiet, stage, until
+from tests.fakes.journal import broken
+from tests.network.stage import Stage, no_descriptors_left, quiet, stage, until
 from tests.network.world import Client
 
 
@@ -79,19 +79,6 @@ async def test_more_at_once_than_a_batch_holds(mock_clock: MockClock) -> None:
         many = [await clients.enter_async_context(client(where)) for _ in range(BATCH + 10)]
         assert [await heard(one) for one in many] == [[220]] * (BATCH + 10)
         assert len(sessions) == BATCH + 10
-
-
-@contextlib.contextmanager
-def no_descriptors_left() -> Iterator[None]:
-    """Let this process open nothing more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_running_out_of_descriptors_pauses_and_is_told_once(mock_clock: MockClock) -> None:
@@ -185,7 +172,7 @@ async def test_an_accept_that_fails_is_not_the_end(mock_clock: MockClock) -> Non
 
 async def test_a_session_that_crashes_takes_nobody_with_it(mock_clock: MockClock) -> None:
     async with stage() as here, listening(here) as (where, sessions):
-        here.journal.breaks_at = Event.SESSION
+        here.journal.before[Event.SESSION] = broken
         async with client(where) as one, client(where) as other:
             assert [await heard(one), await heard(other)] == [[220], [220]]
             await one.say(b"QUIT\r\n")
