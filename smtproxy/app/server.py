@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import trio
 
@@ -76,6 +76,8 @@ class _Server:
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
         self._cut = 0
+        self._asked_to_end = trio.Event()
+        self._first_probes = trio.CancelScope()
 
     async def run(self) -> None:
         """Start, serve, drain."""
@@ -89,20 +91,19 @@ class _Server:
                 "hostname": config.server.hostname,
             },
         )
-        async with trio.open_nursery() as background:
-            background.start_soon(journal.writer.drain)
-            await self._start_backends(background)
-            background.start_soon(sweep, self._sessions, tuple(self._pools.values()))
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        # From the first moment on: also a start that waits for its backends ends as it should.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as background:
+                background.start_soon(self._obey, signals)
+                background.start_soon(journal.writer.drain)
+                await self._start_backends(background)
+                background.start_soon(sweep, self._sessions, tuple(self._pools.values()))
                 async with trio.open_nursery() as serving:
-                    accepting = self._start_listeners(serving)
-                    await anext(signals)
-                    accepting.cancel()
+                    await self._accept(serving)
                     self._drain(background)
-                    background.start_soon(self._second_signal, signals)
-            for made in self._pools.values():
-                made.warm.clear()
-            background.cancel_scope.cancel()
+                for made in self._pools.values():
+                    made.warm.clear()
+                background.cancel_scope.cancel()
         journal.record(Event.STOPPED, {"sessions": self._cut, "reason": "cut off" if self._cut else "drained"})
 
     async def _start_backends(self, background: trio.Nursery) -> None:
@@ -124,33 +125,44 @@ class _Server:
                 probed = trio.Event()
                 probes.append(probed)
                 background.start_soon(watch, made, server, config.server.hostname, config.limits, probed)
-        with trio.move_on_after(FIRST_PROBE):
+        self._first_probes.deadline = trio.current_time() + FIRST_PROBE
+        with self._first_probes:
             for probed in probes:
                 await probed.wait()
 
-    def _start_listeners(self, serving: trio.Nursery) -> trio.CancelScope:
+    async def _accept(self, serving: trio.Nursery) -> None:
+        """Accept clients until somebody asks for the end; their sessions run in `serving`."""
         config, journal = self._config, self._journal
+        listeners = self._listeners()
+        async with trio.open_nursery() as accepting:
+            for listener in listeners:
+                accepting.start_soon(listener.serve, serving)
+            for place, sock in self._sockets:
+                name = config.listeners[place].name
+                journal.record(Event.LISTENING, {"listener": name, "address": str(bound(sock))})
+            self._introduce_sample()
+            await self._asked_to_end.wait()
+            accepting.cancel_scope.cancel()
+        # Not before the last of them has stopped: one may be in the middle of its batch.
+        for _, sock in self._sockets:
+            sock.close()
+
+    def _listeners(self) -> list[Listener]:
+        config = self._config
         memory, disk = Memory(config.limits.body_memory_total), Memory(config.limits.body_disk_total)
-        accepting = trio.CancelScope()
         services = [
             Service(
                 relay_settings(config, listener),
                 policy(config, listener),
                 self._pools[listener.backend],
-                journal,
+                self._journal,
                 memory,
                 disk,
             )
             for listener in config.listeners
         ]
         most = most_sessions(config, _descriptors())
-        listeners = [Listener(sock, services[place], self._sessions, most) for place, sock in self._sockets]
-        serving.start_soon(_accept, listeners, serving, accepting)
-        for place, sock in self._sockets:
-            name = config.listeners[place].name
-            journal.record(Event.LISTENING, {"listener": name, "address": str(bound(sock))})
-        self._introduce_sample()
-        return accepting
+        return [Listener(sock, services[place], self._sessions, most) for place, sock in self._sockets]
 
     def _introduce_sample(self) -> None:
         """Tell a new user where the mail goes (nowhere), and how to send one."""
@@ -178,9 +190,7 @@ class _Server:
             return
 
     def _drain(self, background: trio.Nursery) -> None:
-        """Stop accepting, and ask all sessions to come to an end."""
-        for _, sock in self._sockets:
-            sock.close()
+        """Ask all sessions to come to an end."""
         timeout = self._config.server.drain_timeout
         self._journal.record(Event.DRAINING, {"sessions": len(self._sessions), "timeout": timeout})
         for session in tuple(self._sessions):
@@ -191,14 +201,17 @@ class _Server:
         """End the sessions that are left, but for those whose message is committed."""
         await trio.sleep(patience)
         for session in tuple(self._sessions):
-            if not session.committed:
+            if not session.committed and not session.over:
                 self._cut += 1
                 session.cut_off()
 
-    async def _second_signal(self, signals: AsyncIterator[int]) -> None:
-        """Whoever asks twice is in a hurry."""
+    async def _obey(self, signals: AsyncIterator[int]) -> None:
+        """The first signal begins the end; whoever asks again is in a hurry."""
         await anext(signals)
-        await self._cut_off(0)
+        self._asked_to_end.set()
+        self._first_probes.cancel()
+        async for _ in signals:
+            await self._cut_off(0)
 
 
 def most_sessions(config: Config, descriptors: int) -> int:
@@ -219,10 +232,3 @@ def _descriptors() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return soft if soft >= 0 else _MANY
-
-
-async def _accept(listeners: Sequence[Listener], serving: trio.Nursery, accepting: trio.CancelScope) -> None:
-    with accepting:
-        async with trio.open_nursery() as loops:
-            for listener in listeners:
-                loops.start_soon(listener.serve, serving)
