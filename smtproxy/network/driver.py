@@ -165,7 +165,10 @@ class Session:
 
     def recall(self) -> None:
         """Others wait for our place."""
-        self._wish(events.Recall())
+        if self._blocked_by_client:
+            self._give_back()
+        else:
+            self._wish(events.Recall())
 
     def shut_down(self) -> None:
         """The proxy drains."""
@@ -195,7 +198,16 @@ class Session:
             # A write that does not end is the end of that connection; everything else is the relay's to judge.
             stuck = events.ClientClosed("timeout") if parked is client else events.BackendClosed("stalled")
             self._wake(stuck if self._writing else events.Timeout())
-            return
+        else:
+            self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        """Look at what the session is not listening to: its lease, a client that hung up, a backend that speaks."""
+        parked, backend, client = self._parked, self._backend, self._client
+        since = self._relay.recallable_since if self._blocked_by_client else None
+        if since is not None and now - since >= self._service.settings.lease:
+            self._give_back()
+            backend = self._backend
         if parked is not client or self._writing:
             gone = GONE if self._relay.dot_read else GONE | HALF_CLOSED
             if seen(client.sock, gone) & gone:
@@ -210,8 +222,19 @@ class Session:
         self._mailbox.append(event)
         self._unpark()
 
+    @property
+    def _blocked_by_client(self) -> bool:
+        """Whether the session waits for its client to take an answer, and could do so until `send_time` is over."""
+        return self._writing and self._parked is self._client
+
+    def _give_back(self) -> None:
+        """Give an idle backend connection back in the middle of a write: who reads no answers must not hold a place."""
+        for effect in self._relay.release():
+            self._AT_ONCE[type(effect)](self, effect)
+
     def _wish(self, event: events.Event) -> None:
-        self._wishes.append(event)
+        if event not in self._wishes:
+            self._wishes.append(event)
         if not self._writing and self._relay.waits_for is not events.Wait.BACKEND:
             self._unpark()
 
@@ -511,8 +534,7 @@ class Session:
             if waiter.place is None or self._mailbox:
                 self._service.pool.leave_line(waiter)
         if self._mailbox:
-            event = self._mailbox.popleft()
-            return events.BackendFailed("full") if isinstance(event, events.Timeout) else event
+            return self._mailbox.popleft()
         return events.BackendFailed("none") if waiter.place is None else self._dial(waiter.place)
 
     def _dial(self, place: Place) -> events.Event:
@@ -534,11 +556,14 @@ class Session:
 
     def _close_backend(self, effect: events.CloseBackend) -> None:
         backend, place = self._backend, self._place
+        spoke = False
         if self._mailbox:
             # What was heard of this connection and waits its turn is nobody's: it must not be taken for the next one's.
+            spoke = any(isinstance(one, _OF_BACKEND) for one in self._mailbox)
             self._mailbox = deque([one for one in self._mailbox if not isinstance(one, _OF_BACKEND)])
         if backend is not None:
-            if effect.warm is not None and place is not None and self._service.pool.keep(place, backend, effect.warm):
+            warm = None if spoke or place is None else effect.warm
+            if warm is not None and place is not None and self._service.pool.keep(place, backend, warm):
                 self._backend = self._place = None
                 return
             if effect.farewell:

@@ -10,7 +10,6 @@ those that are down last: what was learned from one failure never refuses a mail
 """
 
 import socket
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -116,7 +115,8 @@ class Pool:
         self._max_message_size = max_message_size
         self._journal = journal
         self.warm = WarmConnections(0, 0) if warm is None else warm
-        self._waiting: deque[Waiter] = deque()
+        self._waiting: dict[int, Waiter] = {}
+        """The line, in the order of arrival."""
         self._holders: dict[int, Place] = {}
 
     # Places
@@ -138,7 +138,7 @@ class Pool:
             if self._has_room(server):
                 return self._give(server, holder)
         waiter = Waiter(tried, holder)
-        self._waiting.append(waiter)
+        self._waiting[id(waiter)] = waiter
         self.press(trio.current_time())
         return waiter
 
@@ -148,8 +148,7 @@ class Pool:
 
     def leave_line(self, waiter: Waiter) -> None:
         """The session does not wait any more; a place that came too late goes to the next one."""
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
+        self._waiting.pop(id(waiter), None)
         if waiter.place is not None:
             self.give_back(waiter.place)
 
@@ -197,10 +196,10 @@ class Pool:
 
     def _is_waited_for(self, server: Server) -> bool:
         """Whether somebody in line would take a place there; those who tried it in vain hold up nobody."""
-        return any(server.name not in waiter.tried for waiter in self._waiting)
+        return any(server.name not in waiter.tried for waiter in self._waiting.values())
 
     def _has_room(self, server: Server) -> bool:
-        return server.open < server.ceiling or self.warm.evict(server.name)
+        return server.open < server.ceiling or (self.warm.evict(server.name) and server.open < server.ceiling)
 
     def _hand_over(self, warm: Warm, server: Server, holder: Holder) -> Place:
         """The place that the warm connection held goes on with a new holder."""
@@ -216,10 +215,13 @@ class Pool:
 
     def _serve_line(self) -> None:
         """Give free places to those in line, first come first served."""
-        for waiter in list(self._waiting):
-            for server in self._in_order():
+        free = [server for server in self._in_order() if server.open < server.ceiling]
+        for waiter in tuple(self._waiting.values()) if free else ():
+            if not any(server.open < server.ceiling for server in free):
+                return
+            for server in free:
                 if server.name not in waiter.tried and server.open < server.ceiling:
-                    self._waiting.remove(waiter)
+                    del self._waiting[id(waiter)]
                     waiter.place = self._give(server, waiter.holder)
                     waiter.arrived.set()
                     break

@@ -165,6 +165,14 @@ class Relay:
         c.out.clear()
         return effects
 
+    def release(self) -> list[Effect]:
+        """Give an idle backend connection back while the driver is in the middle of a write: nothing else happens."""
+        c = self._c
+        c.courier.release()
+        effects = c.out.copy()
+        c.out.clear()
+        return effects
+
     # Inside
 
     def _spend(self, passed: float) -> None:

@@ -39,6 +39,7 @@ from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
 from tests.fakes.journal import FakeJournal, broken
 from tests.network.stage import (
     ENVELOPE,
+    HELLO,
     LETTER,
     SETTINGS,
     Guest,
@@ -355,10 +356,55 @@ async def test_client_that_does_not_read_and_vanishes(mock_clock: MockClock, how
         assert here.endings()[0] in {"lost", "reset"}
 
 
+async def test_client_that_does_not_read_holds_no_place_beyond_its_lease(mock_clock: MockClock) -> None:
+    """Sixteen of them would have stopped all mail for `send_time`, and then come again."""
+    settings = RelaySettings("mx.example.org", open=OpenMode.CONNECT)
+    async with stage(settings=settings) as here:
+        guest = await _stuffed(here)
+        assert here.pool.servers[0].open == 1
+        await here.pass_time(settings.lease + 1)
+        here.sweep()
+        assert here.pool.servers[0].open == 0
+        assert not guest.ended
+
+
+async def test_client_that_does_not_read_gives_its_place_to_who_waits(mock_clock: MockClock) -> None:
+    async with stage(settings=RelaySettings("mx.example.org", open=OpenMode.CONNECT)) as here:
+        guest = await _stuffed(here)
+        guest.session.recall()
+        assert here.pool.servers[0].open == 0
+        assert {one.code for one in await guest.client.hear(3000)} == {250}
+
+
+async def test_connection_that_spoke_out_of_turn_is_not_kept_warm(mock_clock: MockClock) -> None:
+    """Heard while its session was blocked by a client that then left: the next client must not get it. Item 7"""
+    talk = Script(
+        (
+            Rule(
+                Point.FINAL,
+                (Normal(), Pause(5.0), reply("250 2.0.0 nobody asked")),
+            ),
+        )
+    )
+    async with stage(talk, settings=RelaySettings("mx.example.org", lease=10_000.0), warm=4) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        await guest.sends()
+        guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await guest.client.say(HELLO * 3000)
+        await until(lambda: guest.session._writing)
+        await here.pass_time(6.0)
+        await here.swept(lambda: bool(guest.session._mailbox))
+        await guest.client.leave("reset")
+        await here.swept(lambda: guest.ended)
+        assert len(here.pool.warm) == 0
+
+
 async def test_client_that_does_not_read_is_given_up_whatever_the_backend_does(mock_clock: MockClock) -> None:
     """What the backend does meanwhile waits its turn; it must not keep the deadline from being looked at."""
     idle = Script((Rule(Point.REPLIES, (Idle(30.0), reply("421 4.4.1 idle"), Close()), nth=2),))
-    async with stage(idle, settings=RelaySettings("mx.example.org", open=OpenMode.CONNECT)) as here:
+    settings = RelaySettings("mx.example.org", open=OpenMode.CONNECT, lease=10_000.0)
+    async with stage(idle, settings=settings) as here:
         guest = await _stuffed(here)
         await here.pass_time(30.0)
         await here.swept(lambda: bool(guest.session._mailbox))
