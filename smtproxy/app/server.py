@@ -75,7 +75,7 @@ class _Server:
         self._sockets = sockets
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
-        self._cut = 0
+        self._cut: set[Session] = set()
         self._asked_to_end = trio.Event()
         self._first_probes = trio.CancelScope()
 
@@ -104,7 +104,7 @@ class _Server:
                 for made in self._pools.values():
                     made.warm.clear()
                 background.cancel_scope.cancel()
-        journal.record(Event.STOPPED, {"sessions": self._cut, "reason": "cut off" if self._cut else "drained"})
+        journal.record(Event.STOPPED, {"sessions": len(self._cut), "reason": "cut off" if self._cut else "drained"})
 
     async def _start_backends(self, background: trio.Nursery) -> None:
         config = self._config
@@ -200,10 +200,13 @@ class _Server:
     async def _cut_off(self, patience: float) -> None:
         """End the sessions that are left, but for those whose message is committed."""
         await trio.sleep(patience)
-        for session in tuple(self._sessions):
-            if not session.committed and not session.over:
-                self._cut += 1
-                session.cut_off()
+        while self._sessions:
+            # Again and again: one whose message was committed may go on to the next one.
+            for session in self._sessions - self._cut:
+                if not session.committed and not session.over:
+                    self._cut.add(session)
+                    session.cut_off()
+            await trio.sleep(1)
 
     async def _obey(self, signals: AsyncIterator[int]) -> None:
         """The first signal begins the end; whoever asks again is in a hurry."""

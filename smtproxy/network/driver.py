@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 
 import trio
 
+from smtproxy.network.arrivals import Arrivals, queued
 from smtproxy.network.identity import session_id
 from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
@@ -88,6 +89,7 @@ class Session:
     """One client's connection and its backend connection."""
 
     __slots__ = (
+        "_arrivals",
         "_backend",
         "_client",
         "_dialling_until",
@@ -98,6 +100,7 @@ class Session:
         "_parked",
         "_phrases",
         "_place",
+        "_quiet_at",
         "_relay",
         "_service",
         "_shelf",
@@ -123,6 +126,10 @@ class Session:
             epoch=time.time_ns() / 1e9 - trio.current_time(),
         )
         self._shelf: Shelf | None = None
+        self._arrivals: Arrivals | None = None
+        """When the client's unread octets came; None while there were none at the last look."""
+        self._quiet_at = trio.current_time()
+        """When the client's socket was last known to be empty."""
         self._backend: Link | None = None
         self._dialling_until = 0.0
         """Until when the backend connection must have been made; 0: it was."""
@@ -285,24 +292,38 @@ class Session:
                 await self._nothing()
                 continue
             self._parked, self._due = link, 0.0
+            silent = not link.can_read
             try:
                 await link.readable()
             finally:
                 self._parked = None
             if self._mailbox or self._wishes:
                 continue
-            event = self._read_client() if link is self._client else self._read_backend(link)
+            event = self._read_client(silent=silent) if link is self._client else self._read_backend(link)
             if event is not None:
                 return event
 
-    def _read_client(self) -> events.Event | None:
+    def _read_client(self, *, silent: bool) -> events.Event | None:
+        """Read from the client, whose socket was empty until this very moment if it was `silent`."""
+        since = None
+        if silent:
+            self._quiet_at, self._arrivals = trio.current_time(), None
         try:
+            if not silent:
+                since = self._came_since()
             octets = self._client.read(CHUNK if self._relay.in_body else _COMMAND_READ)
         except OSError:
             return events.ClientClosed("reset")
         if octets is None:
             return None
-        return events.ClientBytes(octets) if octets else events.ClientClosed("closed")
+        return events.ClientBytes(octets, since) if octets else events.ClientClosed("closed")
+
+    def _came_since(self) -> float:
+        """Return when the octets that are about to be read came, at the earliest."""
+        now, position = trio.current_time(), self._relay.dialogue.octets_in
+        if self._arrivals is None:
+            self._arrivals = Arrivals(self._quiet_at, position)
+        return self._arrivals.reading(now, position, queued(self._client.sock))
 
     def _read_backend(self, backend: Link) -> events.Event | None:
         try:

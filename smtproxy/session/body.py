@@ -91,6 +91,7 @@ def step(c: Conversation) -> bool:
         return True
     if not len(c.lines):
         return False
+    reception.touched = c.dialogue.now
     body, rest = intake.feed(c.lines.take())
     if rest:
         c.lines.feed(rest)
@@ -146,7 +147,7 @@ def _ended(c: Conversation, reception: Reception) -> None:
     if reception.intake.normalised:
         transaction.changes.append("newlines_normalised")
     transaction.dot_at = dialogue.now
-    c.commit_due = dialogue.now + c.settings.commit_by
+    c.commit_due = c.octets_since + c.settings.commit_by
     c.slot = c.answers.open(".")
     c.phase = Phase.VERDICT
     if reception.refusal is None:

@@ -6,6 +6,7 @@ with the backend; `courier.py` tells them what happened. Closing never sends a t
 """
 
 from enum import Enum
+from typing import TypeAlias
 
 from smtproxy.session.answers import Own, Phrases
 from smtproxy.session.dialogue import Dialogue
@@ -21,7 +22,10 @@ from smtproxy.wire.replies import Reply
 from smtproxy.wire.values import value
 
 _QUIT = b"QUIT\r\n"
-_MAY_BE_THE_ADDRESS = frozenset({501, 555})
+_MAY_BE_THE_ADDRESS = frozenset({500, 501, 555})
+
+Queued: TypeAlias = tuple[Purpose, Slot | None, bytes]
+"""A command that waits to be sent, and the client's command it answers."""
 
 
 @hashed_by_identity
@@ -138,7 +142,7 @@ class Carriage:
         self.settings = settings
         self.phrases = phrases
         self.job: Job | None = None
-        self.queue: list[tuple[Purpose, Slot | None, bytes]] = []
+        self.queue: list[Queued] = []
         """Commands to be sent. A list: an empty deque alone is 760 octets, for each idle client."""
         self.tried: frozenset[str] = frozenset()
         self.retried = False
@@ -260,7 +264,8 @@ class Carriage:
     def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
         """Log a reply that blames our own dialogue: it is kept from the client, and counts against the server.
 
-        Not 501 and 555: what we composed has the client's address in it, and one odd address must not mark a server.
+        Not 500, 501 and 555: what we composed has the client's address in it, and an odd or long one must not mark a
+        server.
         """
         if reply.code not in _MAY_BE_THE_ADDRESS:
             self.complaint = f"{reply.code} {reply.text}"
@@ -307,6 +312,11 @@ class Carriage:
         if upstream is None or not farewell or upstream.worn or not upstream.messages:
             return None
         return None if self.in_sync or self.dirty or upstream.unread or upstream.owes else upstream
+
+    def rest(self) -> None:
+        """The job is done and nothing is owed: the connection is kept for the next one."""
+        self.stand = Stand.READY
+        self.end()
 
     def end(self) -> None:
         """The job is over."""

@@ -98,6 +98,12 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
     if dialogue.commands > limits.commands:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "commands")
         return
+    if dialogue.now >= c.session_due:
+        c.say_goodbye(Own.SESSION_TIMEOUT, "timeout")
+        return
+    if c.draining and c.transaction is None and rule is not None and rule.act is Act.MAIL:
+        c.say_goodbye(Own.SHUTDOWN, "shutdown")
+        return
     slot = c.answers.open(command.verb)
     if rule is None:
         c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))

@@ -53,6 +53,7 @@ class Conversation:
         "lines",
         "lingers",
         "memory",
+        "octets_since",
         "offered",
         "on_verdict",
         "out",
@@ -121,6 +122,8 @@ class Conversation:
         self.client_due = 0.0
         self.session_due = 0.0
         self.commit_due = 0.0
+        self.octets_since = 0.0
+        """When the client's last octets came, at the earliest."""
 
     @property
     def waits_for(self) -> Wait:
@@ -218,9 +221,7 @@ class Conversation:
 
     def say_goodbye(self, own: Own, ended: str) -> None:
         """Tell the client that it ends here (421 or the like), and end it. The oldest open command hears it."""
-        pending = self.answers.pending()
-        slot = pending[0] if pending else self.answers.open("")
-        self.settle(slot, self.phrases.say(own), "protocol")
+        self.settle(self.answers.last(), self.phrases.say(own), "protocol")
         self.finish(ended, "proxy")
 
     def finish(self, ended: str, by: str) -> None:

@@ -156,7 +156,7 @@ class Courier:
             commit.try_commit(k)
         elif k.job is Job.BODY:
             self._send_body()
-        else:
+        elif opening.suits(k, upstream):
             forwarding.send_next(k, upstream)
         return True
 

@@ -41,6 +41,9 @@ class ClientBytes:
     """Octets from the client, never empty."""
 
     octets: bytes
+    since: float | None = None
+    """When they came, at the earliest, on the clock of the events; None: now. They may have lain in the kernel while
+    the session waited for something else, and a sender's timer runs from its final dot, not from our reading it."""
 
 
 @value

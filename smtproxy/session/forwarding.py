@@ -2,10 +2,10 @@
 
 from smtproxy.session import pairing
 from smtproxy.session.answers import Own
-from smtproxy.session.carriage import Carriage, Job, Stand
+from smtproxy.session.carriage import Carriage, Job, Queued, Stand
 from smtproxy.session.events import Forward
-from smtproxy.session.slots import Purpose, Slot
-from smtproxy.session.upstream import Stray, Upstream
+from smtproxy.session.slots import Purpose
+from smtproxy.session.upstream import Paired, Stray, Upstream
 
 
 def _prepare(k: Carriage) -> None:
@@ -13,7 +13,7 @@ def _prepare(k: Carriage) -> None:
     envelope = k.dialogue.envelope
     if k.in_sync or envelope is None:
         return
-    front: list[tuple[Purpose, Slot | None, bytes]] = []
+    front: list[Queued] = []
     if k.dirty:
         front.append((Purpose.RSET, None, b"RSET\r\n"))
     front.append((Purpose.MAIL, k.mail_slot, envelope.mail()))
@@ -30,8 +30,7 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
     """Send as much of the queue as may leave in one write, or go on to the next step of the job."""
     _prepare(k)
     if k.queue:
-        many = k.settings.limits.group if upstream.capabilities.has("PIPELINING") else 1
-        now, k.queue = k.queue[:many], k.queue[many:]
+        now, k.queue = _group(k, pipelining=upstream.capabilities.has("PIPELINING"))
         for purpose, slot, _ in now:
             upstream.expect(purpose, slot)
         k.out.append(Forward(b"".join([command for _, _, command in now])))
@@ -40,18 +39,29 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
         upstream.expect(Purpose.DATA)
         k.out.append(Forward(b"DATA\r\n"))
     else:
-        k.stand = Stand.READY
-        k.end()
+        k.rest()
         return
     k.stand = Stand.WAITING
     k.patience(upstream.waiting_for)
 
 
+def _group(k: Carriage, *, pipelining: bool) -> tuple[list[Queued], list[Queued]]:
+    """Split the queue into what leaves in one write and the rest: bounded by number and by octets. RFC 2920 3.1"""
+    limits = k.settings.limits
+    octets = many = 0
+    for _, _, command in k.queue[: limits.group if pipelining else 1]:
+        octets += len(command)
+        if many and octets > limits.group_octets:
+            break
+        many += 1
+    return k.queue[:many], k.queue[many:]
+
+
 def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     """Take replies to commands; when the last one owed is there, go on."""
     for got in upstream.receive(octets):
-        if k.unproven and not k.retried and got.reply is not None and got.reply.code == 421:
-            # A warm connection says goodbye instead of answering: as if it had ended a moment earlier.
+        if k.unproven and not k.retried and got.reply is not None and got.reply.code >= 400 and _opens(got):
+            # A warm connection says goodbye, or "too many messages": that may be meant for those who used it before.
             k.reopen()
             return
         k.unproven = False
@@ -73,5 +83,9 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     elif k.queue or k.job is Job.DATA:
         k.look()
     else:
-        k.stand = Stand.READY
-        k.end()
+        k.rest()
+
+
+def _opens(got: Paired | Stray) -> bool:
+    """Whether a reply is to RSET or MAIL, the first words of a transaction, or a goodbye to whatever it is."""
+    return isinstance(got, Stray) or got.reply.code == 421 or got.awaited.purpose in (Purpose.RSET, Purpose.MAIL)

@@ -36,6 +36,8 @@ class Limits:
     recipient_overshoot: int = _count(1000, "RCPT above max_recipients before each counts as error; Postfix: 1000")
     group: int = _count(100, "commands forwarded in one write; RFC 2920 3.1: the replies must fit the TCP window")
 
+    group_octets: int = _count(16384, "octets of one such write; what a small socket buffer takes at once")
+
     # The body
     body_memory: int = _count(1048576, "octets of a body kept in memory, then streamed (auto) or in a file (hold)")
     body_memory_total: int = _count(268435456, "the same for all sessions of the process together")

@@ -5,7 +5,7 @@ greeting or EHLO): the client hears 451 at most.
 """
 
 from smtproxy.session import forwarding
-from smtproxy.session.carriage import Carriage, Job, Stand
+from smtproxy.session.carriage import Carriage, Job
 from smtproxy.session.events import Forward
 from smtproxy.session.slots import Purpose
 from smtproxy.session.upstream import Stray, Upstream
@@ -27,6 +27,10 @@ def greeted(k: Carriage, upstream: Upstream, octets: bytes) -> None:
             k.full = k.full or reply.code == 421
             next_server(k, "full" if reply.code == 421 else upstream.broken, reply)
             return
+        if command and upstream.unread:
+            # It spoke on before it was asked: its EHLO answer could not be told from that.
+            next_server(k, "talks unasked")
+            return
         if command:
             k.out.append(Forward(command))
             k.patience(Purpose.EHLO)
@@ -46,17 +50,26 @@ def next_server(k: Carriage, reason: str, reply: Reply | None = None) -> None:
     k.open()
 
 
+def suits(k: Carriage, upstream: Upstream) -> bool:
+    """Check what the envelope needs against the very server that is to get it; if it lacks something: the next server.
+
+    For each write, as a later RCPT or transaction can need more than what the connection was opened for.
+    """
+    envelope = k.dialogue.envelope
+    if envelope is None or all(upstream.capabilities.has(keyword) for keyword in envelope.requires):
+        return True
+    k.cannot = True
+    next_server(k, "")
+    return False
+
+
 def reached(k: Carriage, upstream: Upstream) -> None:
     """Greeting and hello are over. What the envelope needs is checked against this very server; nothing is stripped."""
-    envelope = k.dialogue.envelope
-    if envelope is not None and not all(upstream.capabilities.has(keyword) for keyword in envelope.requires):
-        k.cannot = True
-        next_server(k, "")
+    if not suits(k, upstream):
         return
     if k.unproven:
         k.look()
     elif k.job is Job.OPEN:
-        k.stand = Stand.READY
-        k.end()
+        k.rest()
     else:
         forwarding.send_next(k, upstream)

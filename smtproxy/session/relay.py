@@ -98,7 +98,7 @@ class Relay:
         if wait is Wait.DELAY:
             return c.delay_until
         if wait is Wait.BACKEND:
-            return min(c.backend.deadline, c.commit_due) if c.phase is Phase.SENDING else c.backend.deadline
+            return min(c.backend.deadline, c.commit_due if c.phase is Phase.SENDING else c.session_due)
         if wait is not Wait.CLIENT:
             return c.commit_due if c.phase in _DOT_READ else c.session_due
         due = min(self._client_deadline, c.session_due)
@@ -181,7 +181,7 @@ class Relay:
         c.account.waited[wait] = c.account.waited.get(wait, 0.0) + passed
         if c.reception is not None and wait is not Wait.CLIENT:
             # The client's rate is not to suffer from a slow backend or disk.
-            c.reception.started += passed
+            c.reception.others_took(passed)
 
     def _start(self) -> None:
         c = self._c
@@ -199,6 +199,7 @@ class Relay:
         c = self._c
         c.dialogue.octets_in += len(event.octets)
         c.lines.feed(event.octets)
+        c.octets_since = c.dialogue.now if event.since is None else event.since
 
     def _backend_spoke(self, event: BackendBytes) -> None:
         c = self._c
@@ -238,10 +239,12 @@ class Relay:
         c = self._c
         if c.backend.idle:
             c.courier.release()
-        elif self.streaming and c.reception is not None and c.waits_for is Wait.CLIENT:
-            limits, taken = c.settings.limits, c.dialogue.now - c.reception.started
-            if taken > c.settings.lease and c.reception.intake.size < taken * limits.crowded_rate:
-                body.give_up(c, c.reception, Heard(c.phrases.say(Own.BODY_CROWDED), "protocol"))
+            return
+        reception, limits = c.reception, c.settings.limits
+        if reception is None or not self.streaming or c.waits_for is not Wait.CLIENT:
+            return
+        if reception.is_slow(c.dialogue.now, c.settings.lease, limits.crowded_rate):
+            body.give_up(c, reception, Heard(c.phrases.say(Own.BODY_CROWDED), "protocol"))
 
     def _shut_down(self, event: Shutdown) -> None:
         c = self._c
@@ -256,12 +259,22 @@ class Relay:
             case Wait.DELAY:
                 judgement.delay_over(c)
             case Wait.BACKEND:
-                late = c.phase is Phase.SENDING and now >= c.commit_due and not c.backend.committed
-                c.courier.too_late(Own.TOO_LATE if late else None)
+                self._backend_is_late(now)
             case Wait.CLIENT:
                 self._client_is_late(now)
             case _:
                 c.crashed()
+
+    def _backend_is_late(self, now: float) -> None:
+        c = self._c
+        if c.backend.committed:
+            c.courier.too_late()
+        elif c.phase is Phase.SENDING:
+            c.courier.too_late(Own.TOO_LATE if now >= c.commit_due else None)
+        elif now >= c.session_due:
+            c.say_goodbye(Own.SESSION_TIMEOUT, "timeout")
+        else:
+            c.courier.too_late()
 
     def _client_is_late(self, now: float) -> None:
         c = self._c
@@ -278,8 +291,9 @@ class Relay:
         c = self._c
         if c.reception is None or c.phase is not Phase.BODY:
             return c.client_due
-        limits = c.settings.limits
-        return c.reception.started + limits.body_time + c.reception.intake.size / limits.body_rate
+        limits, reception = c.settings.limits, c.reception
+        by_rate = reception.started + limits.body_time + reception.intake.size / limits.body_rate
+        return min(by_rate, reception.touched + limits.body_time)
 
     _TAKE: ClassVar[Mapping[type[Event], Callable[["Relay", Any], None]]] = {
         Started: lambda self, _: self._start(),

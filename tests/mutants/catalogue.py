@@ -211,10 +211,24 @@ MUTANTS: tuple[Mutant, ...] = (
         ("tests/session/test_delivery.py",),
     ),
     _one(
+        "commit_by counted from when the dot was read",
+        "session/body.py",
+        "c.octets_since + c.settings.commit_by",
+        "c.dialogue.now + c.settings.commit_by",
+        "tests/session/test_delivery.py",
+    ),
+    _one(
+        "a parameter taken to a server that has not the extension",
+        "session/courier.py",
+        "        elif opening.suits(k, upstream):\n",
+        "        else:\n",
+        "tests/session/test_opening.py",
+    ),
+    _one(
         "a client that waits beyond commit_by",
         "session/relay.py",
-        "return min(c.backend.deadline, c.commit_due) if c.phase is Phase.SENDING else c.backend.deadline",
-        "return c.backend.deadline",
+        "return min(c.backend.deadline, c.commit_due if c.phase is Phase.SENDING else c.session_due)",
+        "return min(c.backend.deadline, c.session_due)",
         "tests/session/test_delivery.py",
     ),
     _one(

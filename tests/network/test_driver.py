@@ -466,6 +466,24 @@ async def test_backend_that_does_not_read_must_not_make_the_commit_late(mock_clo
         assert here.record.terminators == 0
 
 
+@pytest.mark.parametrize(("pause", "code"), [(18.0, 250), (22.0, 451)])
+@pytest.mark.parametrize("unread", [False, True], ids=["behind the commands", "in the kernel"])
+async def test_commit_by_counts_from_when_the_final_dot_came(
+    mock_clock: MockClock, unread: bool, pause: float, code: int
+) -> None:
+    """Nobody reads the client while the server is slow; the sender's own timer runs from its dot all the same."""
+    async with stage(at(Point.RCPT, Pause(pause), Normal()), settings=COLLECT) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        commands, body = ENVELOPE + b"DATA\r\n", LETTER + b".\r\n"
+        for octets in (commands, body) if unread else (commands + body,):
+            await guest.client.say(octets)
+            await quiet()
+        await here.pass_time(pause)
+        assert [one.code for one in await guest.client.hear(4)] == [250, 250, 354, code]
+        assert len(here.record.accepted) == (code == 250)
+
+
 async def test_client_that_vanishes_while_the_backend_does_not_read(mock_clock: MockClock) -> None:
     """By a reset: an ordinary end lies behind octets that nobody reads now, and cannot be seen."""
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:

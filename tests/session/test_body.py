@@ -214,4 +214,32 @@ def test_time_that_the_backend_takes_is_not_the_clients() -> None:
         start = lab.now
         lab.send(b"x" * 300)
         assert _asked_for_data(lab)
-        assert lab.relay.deadline == start + 50 + 3 + pause
+        assert lab.relay.deadline == start + 50 + pause
+
+
+def test_a_burst_at_the_start_buys_no_hour_of_silence() -> None:
+    """100,000 octets at 100 a second were worth a thousand seconds in which a place is held for nothing."""
+    lab = _session(BodyMode.STREAM, body_time=50, body_rate=100)
+    begin_body(lab)
+    lab.pass_time(10.0)
+    lab.send(b"x" * 98 + b"\r\n")
+    last = lab.now
+    lab.send((b"x" * 98 + b"\r\n") * 1000)
+    assert lab.relay.deadline == last + 50
+    lab.pass_time(51.0)
+    assert lab.codes[-1] == 421
+    assert lab.messages[0]["outcome"] == "deferred"
+
+
+def test_a_burst_at_the_start_does_not_keep_the_place_while_others_wait() -> None:
+    lab = _session(BodyMode.STREAM, crowded_rate=4096)
+    begin_body(lab)
+    lab.send(_CHUNK * 1000)
+    lab.pass_time(lab.settings.lease + 1)
+    lab.event(events.Recall())
+    held = [lab.relay.streaming]  # it was quick, taken as a whole
+    lab.send(b"x\r\n")
+    lab.pass_time(lab.settings.lease + 1)
+    lab.event(events.Recall())
+    assert [*held, lab.relay.streaming] == [True, False]
+    assert codes(lab.send(b".\r\n")) == [451]

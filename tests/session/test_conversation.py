@@ -124,13 +124,15 @@ def test_a_session_ends_once() -> None:
     assert not c.lingers
 
 
-def test_the_oldest_open_command_hears_the_goodbye() -> None:
+def test_the_oldest_open_command_hears_the_goodbye_and_nothing_is_said_behind_it() -> None:
     c = conversation()
     c.answers.open("RCPT")
     newer = c.answers.open("RCPT")
     c.settle(newer, OK, "backend")
     c.say_goodbye(Own.SHUTDOWN, "shutdown")
-    assert c.out[0] == events.Answer(PHRASES.say(Own.SHUTDOWN).encode() + OK.encode())
+    said = PHRASES.say(Own.SHUTDOWN).encode()
+    assert c.out[0] == events.Answer(said)
+    assert _lines(c, LogEvent.SESSION)[0].fields["reply"] == said.decode().rstrip()
     assert c.lingers
 
 

@@ -127,6 +127,22 @@ def test_a_late_verdict_counts_towards_commit_by() -> None:
     assert not lab.lines(LogEvent.COMMIT)
 
 
+@pytest.mark.parametrize("body", list(BodyMode))
+@pytest.mark.parametrize(("lain", "codes_heard"), [(99.0, [250]), (100.0, [451]), (5000.0, [451])])
+def test_the_time_a_dot_lay_unread_counts_towards_commit_by(
+    body: BodyMode, lain: float, codes_heard: list[int]
+) -> None:
+    """A slow backend kept us from reading it, and its sender's timer was running."""
+    lab = greeted(settings=RelaySettings(HOSTNAME, commit_by=100.0, body=body), session_time=86400)
+    begin_body(lab)
+    lab.now += lain
+    lab.event(events.ClientBytes(BODY + b".\r\n", since=lab.now - lain))
+    lab.run()
+    assert lab.codes[-len(codes_heard) :] == codes_heard
+    assert len(lab.record.accepted) == codes_heard.count(250)
+    assert len(lab.lines(LogEvent.COMMIT)) == codes_heard.count(250)
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_a_client_that_is_gone_is_delivered_for_and_not_told(gone: bool) -> None:
     lab = greeted()

@@ -16,10 +16,12 @@ _MAIL = b"MAIL FROM:<me@client.example>\r\n"
 _ONE, _TWO = b"RCPT TO:<one@example.org>\r\n", b"RCPT TO:<two@example.org>\r\n"
 
 
-def _group(*keywords: str, mail: Envelope | None = None, group: int = 100) -> tuple[Carriage, Upstream, list[Slot]]:
+def _group(
+    *keywords: str, mail: Envelope | None = None, group: int = 100, octets: int = 16384
+) -> tuple[Carriage, Upstream, list[Slot]]:
     """Return a carriage with two recipients to be forwarded."""
     slots = [slot(to=recipient("one@example.org")), slot(to=recipient("two@example.org"))]
-    k = carriage(mail or envelope(), RelaySettings(HOSTNAME, limits=Limits(group=group)))
+    k = carriage(mail or envelope(), RelaySettings(HOSTNAME, limits=Limits(group=group, group_octets=octets)))
     k.upstream = made = upstream(*keywords)
     k.job, k.slots = Job.GROUP, slots
     k.requeue()
@@ -47,6 +49,39 @@ def test_a_large_group_is_cut() -> None:
     k, made, _ = _group("PIPELINING", group=2)
     forwarding.send_next(k, made)
     assert k.out == [events.Forward(_MAIL + _ONE)]
+
+
+def test_a_group_of_long_commands_is_cut_by_its_octets() -> None:
+    """56 KB at once to a server that answers before it reads on: both sides waited for the other to read."""
+    k, made, _ = _group("PIPELINING", octets=len(_MAIL + _ONE))
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL + _ONE)]
+    assert [command for _, _, command in k.queue] == [_TWO]
+
+
+def test_a_command_that_is_longer_than_a_group_may_be_leaves_alone() -> None:
+    k, made, _ = _group("PIPELINING", octets=1)
+    forwarding.send_next(k, made)
+    assert k.out == [events.Forward(_MAIL)]
+
+
+@pytest.mark.parametrize("words", [b"452 too many messages\r\n", b"550 no\r\n", b"421 bye\r\n"])
+def test_a_warm_connection_that_takes_no_mail_any_more_is_replaced_once(words: bytes) -> None:
+    """Too many messages on this connection: that is meant for those who had it before."""
+    k, made, (first, second) = _group("PIPELINING")
+    k.unproven = True
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, words)
+    assert kinds(k.out) == ["Forward", "CloseBackend", "OpenBackend"]
+    assert (first.answer, second.answer, k.retried) == (None, None, True)
+
+
+def test_the_second_connections_word_about_a_mail_counts() -> None:
+    k, made, slots = _group("PIPELINING")
+    k.unproven = k.retried = True
+    forwarding.send_next(k, made)
+    forwarding.answered(k, made, b"550 no\r\n503 no mail\r\n503 no mail\r\n")
+    assert [one.answer.code for one in slots if one.answer is not None] == [550, 550]
 
 
 def test_a_backend_that_knows_the_envelope_hears_only_what_is_new() -> None:

@@ -2,6 +2,7 @@
 
 from smtproxy.session import events, opening
 from smtproxy.session.carriage import Carriage, Job, Stand
+from smtproxy.session.courier import Courier
 from smtproxy.session.upstream import Upstream
 from smtproxy.wire.commands import parse_mail
 from tests.session.parts import HOSTNAME, carriage, envelope, kinds, upstream
@@ -62,6 +63,13 @@ def test_a_server_that_talks_unasked_is_left() -> None:
     assert k.out[-1] == events.OpenBackend(frozenset({"first:25"}))
 
 
+def test_a_greeting_with_more_behind_it_is_left() -> None:
+    """Its answer to EHLO could not be told from what it said unasked."""
+    k, made = _opening()
+    opening.greeted(k, made, b"220 hi\r\n250 stray\r\n")
+    assert kinds(k.out) == ["CloseBackend", "OpenBackend"]
+
+
 def test_a_server_without_what_the_envelope_needs_is_left_and_not_blamed() -> None:
     k, _ = _opening(Job.GROUP)
     parsed = parse_mail(b"FROM:<a@b.example> SMTPUTF8")
@@ -69,6 +77,18 @@ def test_a_server_without_what_the_envelope_needs_is_left_and_not_blamed() -> No
     k.dialogue.envelope.parameters = parsed.parameters
     k.upstream = made = upstream("PIPELINING", server="first:25")
     opening.reached(k, made)
+    assert k.cannot
+    assert k.out == [events.CloseBackend(), events.OpenBackend(frozenset({"first:25"}))]
+
+
+def test_a_later_transaction_that_needs_more_goes_to_another_server() -> None:
+    """What the connection was opened for said nothing of SMTPUTF8; it must not be stripped, nor bounce there."""
+    k, _ = _opening(Job.GROUP)
+    k.upstream = upstream("PIPELINING", server="first:25")
+    k.stand = Stand.LOOKING
+    assert k.dialogue.envelope is not None
+    k.dialogue.envelope.parameters = parse_mail(b"FROM:<a@b.example> SMTPUTF8").parameters
+    Courier(k).looked(events.Looked())
     assert k.cannot
     assert k.out == [events.CloseBackend(), events.OpenBackend(frozenset({"first:25"}))]
 

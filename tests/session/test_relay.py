@@ -8,7 +8,7 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
-from smtproxy.session.verdicts import Stage
+from smtproxy.session.verdicts import Accepted, Stage
 from tests.fakes.laboratory import Laboratory
 from tests.session.parts import HOSTNAME, NOW, PHRASES, SETTINGS, dialogue
 from tests.session.sample import BODY, begin, begin_body, codes, greeted
@@ -66,10 +66,12 @@ def test_a_body_must_keep_its_rate() -> None:
     lab = greeted(settings=RelaySettings(HOSTNAME, lease=500), body_time=100, body_rate=10)
     begin_body(lab)
     start = lab.now
-    lab.send(b"x" * 200)
-    assert lab.relay.deadline == start + 100 + 20
+    for _ in range(3):
+        lab.pass_time(30)
+        lab.send(b"x" * 100)
+    assert lab.relay.deadline == start + 100 + 30
     assert lab.relay.in_body
-    lab.pass_time(121)
+    lab.pass_time(41)
     assert lab.codes[-1] == 421
 
 
@@ -81,6 +83,18 @@ def test_a_session_does_not_last_for_ever() -> None:
     assert lab.relay.deadline == 2000.0
     lab.pass_time(11)
     assert lab.finished
+
+
+@pytest.mark.parametrize("between", [b"", b"NOOP\r\n"])
+def test_a_session_does_not_go_on_for_ever_while_its_commands_wait_for_the_backend(between: bytes) -> None:
+    """The client is never awaited here: all of its commands were there at the start. It held a place for hours."""
+    lab = greeted(Rule(Point.RCPT, (Pause(100.0), Normal())), session_time=250)
+    start = lab.now
+    heard = codes(lab.send(b"MAIL FROM:<me@client.example>\r\n" + between.join([b"RCPT TO:<a@example.org>\r\n"] * 40)))
+    assert heard[-1] == 421
+    assert lab.finished
+    assert lab.log[-1][1]["ended"] == "timeout"
+    assert lab.now == start + 250
 
 
 def test_a_lease_runs_out_and_the_envelope_is_replayed() -> None:
@@ -136,6 +150,19 @@ def test_a_drain_lets_the_transaction_end() -> None:
     lab.event(events.Shutdown())
     assert codes(lab.send(BODY + b".\r\n")) == [250, 421]
     assert lab.log[-1][1]["ended"] == "shutdown"
+
+
+def test_a_drain_lets_no_transaction_begin_that_was_sent_ahead() -> None:
+    lab = greeted(Rule(Point.FINAL, (Pause(5.0), Normal())))
+    begin_body(lab)
+    lab.on_judge = lambda _: None
+    lab.send(BODY + b".\r\nMAIL FROM:<b@client.example>\r\nRCPT TO:<c@example.org>\r\n")
+    lab.event(events.Shutdown())
+    lab.event(events.Judged(Accepted(Stage.MESSAGE)))
+    lab.run()
+    assert lab.codes[-2:] == [250, 421]
+    assert lab.finished
+    assert len(lab.messages) == 1
 
 
 def test_a_drain_ends_a_session_that_is_between_two() -> None:

@@ -49,6 +49,16 @@ def test_what_is_behind_an_open_command_stays() -> None:
     assert answers.ready() == [second, third]
 
 
+def test_a_goodbye_is_for_the_oldest_open_command_and_the_last_thing_said() -> None:
+    answers = Answers()
+    first, second, third = (answers.open(verb) for verb in ("NOOP", "RCPT", "NOOP"))
+    first.answer = third.answer = OK
+    assert answers.last() is second
+    second.answer = NEVER
+    assert answers.ready() == [first, second]
+    assert answers.last().verb == ""
+
+
 @PROPERTY
 @given(order=st.permutations(range(5)))
 def test_answers_leave_in_the_order_of_the_commands_whatever_is_finished_first(order: list[int]) -> None:

@@ -27,6 +27,7 @@ _PERSISTS = frozenset({F.DEAD, F.GONE_EVERY_TIME, F.NO_SERVER, F.DISK_FULL})
 _OPENING = frozenset({Step.OPENING, Step.GREETING, Step.EHLO, Step.WRITE_HELLO})
 _ECHOED = frozenset({F.SAYS_4XX, F.SAYS_5XX})
 _TALKS = frozenset(UNASKED) | VANISHED | {F.RESET, F.SILENCE, F.STALLED}
+_STALE = frozenset({F.GONE, F.RESET, F.SAYS_421, F.SAYS_4XX, F.SAYS_5XX, F.SAYS_503})
 _SURPLUS = frozenset({F.STALE_BEFORE, F.STALE_BEHIND, F.STALE_BAD_BEHIND})
 _WHERE = {Step.RCPT_1: ("RCPT", "one-1@example.org"), Step.RCPT_2: ("RCPT", "two-1@example.org")}
 
@@ -86,9 +87,9 @@ def _harmless(schedule: Schedule) -> bool:
 
 
 def _stale_warm(schedule: Schedule) -> bool:
-    """A warm connection that ends, or says goodbye, before it answered anything costs a fresh one and no mail."""
+    """A warm connection that ends, or refuses, before it took anything costs a fresh one and no mail."""
     warm = schedule.configuration.backend is Backend.WARM
-    return warm and schedule.step is Step.MAIL and schedule.fault in {F.GONE, F.RESET, F.SAYS_421}
+    return warm and schedule.step is Step.MAIL and schedule.fault in _STALE
 
 
 def _asked_again(schedule: Schedule) -> bool:

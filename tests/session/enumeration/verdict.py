@@ -24,12 +24,6 @@ class Tally:
     """Combinations that cannot happen, by reason."""
     violations: list[str] = field(default_factory=list)
 
-    def add(self, other: "Tally") -> None:
-        """Count what another one counted."""
-        self.schedules += other.schedules
-        self.impossible += other.impossible
-        self.violations += other.violations
-
 
 def judge(schedule: Schedule) -> Iterator[str]:
     """Play a schedule; yield what violates the contract or an expectation."""
