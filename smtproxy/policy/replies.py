@@ -62,6 +62,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Own.UNKNOWN_COMMAND: Wording(500, "5.5.1", "Command not recognized"),
     Own.HELLO_FIRST: Wording(503, "5.5.1", "Send EHLO or HELO first"),
     Own.MAIL_FIRST: Wording(503, "5.5.1", "Send MAIL first"),
+    Own.HELLO_AGAIN: Wording(503, "5.5.1", "We have met; too many greetings"),
     Own.MAIL_TWICE: Wording(503, "5.5.1", "Sender already given; RSET starts anew"),
     Own.PARAMETER: Wording(555, "5.5.4", "Parameter not offered: {}"),
     Own.NO_RECIPIENTS: Wording(554, "5.5.1", "No valid recipients"),

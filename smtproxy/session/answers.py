@@ -28,6 +28,7 @@ class Own(Enum):
     UNKNOWN_COMMAND = "unknown_command"
     HELLO_FIRST = "hello_first"
     MAIL_FIRST = "mail_first"
+    HELLO_AGAIN = "hello_again"
     MAIL_TWICE = "mail_twice"
     PARAMETER = "parameter"
     NO_RECIPIENTS = "no_recipients"

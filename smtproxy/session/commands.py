@@ -143,6 +143,12 @@ def _quit(c: Conversation, slot: Slot, _command: Command) -> None:
 
 
 def _hello(c: Conversation, slot: Slot, command: Command) -> None:
+    if c.dialogue.hello is not None:
+        c.dialogue.junk += 1
+        if c.dialogue.junk > c.settings.limits.junk_commands:
+            # Six octets that are answered by two hundred: 64 KB of them made a megabyte of answers.
+            c.error(slot, c.phrases.say(Own.HELLO_AGAIN))
+            return
     c.forget_transaction()
     c.dialogue.hello = Hello(command.verb, command.argument.decode("latin-1"))
     c.slot = slot

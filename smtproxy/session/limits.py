@@ -32,7 +32,7 @@ class Limits:
     command_line: int = _count(4096, "RFC 5321 4.5.3.1.4 asks for 512 and more with extensions; Exchange takes 4 KiB")
     endless_line: int = _count(65536, "octets swallowed of one line before the session is closed; 16 command lines")
     commands: int = _count(10000, "commands a session; Exim takes 1000 mails a connection, ten commands each")
-    junk_commands: int = _count(100, "NOOP, VRFY, RSET ... between mails before each counts as error; Postfix: 100")
+    junk_commands: int = _count(100, "NOOP, RSET, EHLO ... between mails before each counts as error; Postfix: 100")
     recipient_overshoot: int = _count(1000, "RCPT above max_recipients before each counts as error; Postfix: 1000")
     group: int = _count(100, "commands forwarded in one write; RFC 2920 3.1: the replies must fit the TCP window")
 

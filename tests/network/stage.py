@@ -29,6 +29,7 @@ from smtproxy.sample.profiles import EXCHANGE
 from smtproxy.sample.record import BackendRecord
 from smtproxy.sample.script import Script
 from smtproxy.sample.server import serve
+from smtproxy.session.limits import Limits
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
@@ -43,7 +44,8 @@ ROOM = 1 << 28
 HELLO = b"EHLO client.example\r\n"
 ENVELOPE = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<user@example.org>\r\n"
 LETTER = b"Subject: test\r\nMessage-ID: <id-1@client.example>\r\n\r\nHello\r\n"
-SETTINGS = RelaySettings("mx.example.org")
+SETTINGS = RelaySettings("mx.example.org", limits=Limits(junk_commands=10_000))
+"""A client may say as much in vain as fills the kernel's buffers."""
 PATIENT = replace(EXCHANGE, idle_timeout=math.inf)
 """A server that waits for us as long as it takes: no deadline here but the proxy's own."""
 _DESERTED = itertools.cycle(range(1, 7))

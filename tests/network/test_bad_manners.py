@@ -130,7 +130,9 @@ def test_one_octet_a_second(before: int, mode: BodyMode) -> None:
 
 def test_never_reading_the_answers() -> None:
     """A client that asks for ever and takes no answer: the write that does not end is the end of it."""
-    patient = replace(HURRIED, limits=replace(HURRIED.limits, commands=1_000_000, command_time=10_000))
+    patient = replace(
+        HURRIED, limits=replace(HURRIED.limits, commands=1_000_000, junk_commands=1_000_000, command_time=10_000)
+    )
 
     async def act(place: World) -> None:
         async with connected(place) as client, trio.open_nursery() as nursery:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import trio
@@ -358,7 +358,7 @@ async def test_client_that_does_not_read_and_vanishes(mock_clock: MockClock, how
 
 async def test_client_that_does_not_read_holds_no_place_beyond_its_lease(mock_clock: MockClock) -> None:
     """Sixteen of them would have stopped all mail for `send_time`, and then come again."""
-    settings = RelaySettings("mx.example.org", open=OpenMode.CONNECT)
+    settings = replace(SETTINGS, open=OpenMode.CONNECT)
     async with stage(settings=settings) as here:
         guest = await _stuffed(here)
         assert here.pool.servers[0].open == 1
@@ -369,7 +369,7 @@ async def test_client_that_does_not_read_holds_no_place_beyond_its_lease(mock_cl
 
 
 async def test_client_that_does_not_read_gives_its_place_to_who_waits(mock_clock: MockClock) -> None:
-    async with stage(settings=RelaySettings("mx.example.org", open=OpenMode.CONNECT)) as here:
+    async with stage(settings=replace(SETTINGS, open=OpenMode.CONNECT)) as here:
         guest = await _stuffed(here)
         guest.session.recall()
         assert here.pool.servers[0].open == 0
@@ -386,7 +386,7 @@ async def test_connection_that_spoke_out_of_turn_is_not_kept_warm(mock_clock: Mo
             ),
         )
     )
-    async with stage(talk, settings=RelaySettings("mx.example.org", lease=10_000.0), warm=4) as here:
+    async with stage(talk, settings=replace(SETTINGS, lease=10_000.0), warm=4) as here:
         guest = await here.enter()
         await guest.says_hello()
         await guest.sends()
@@ -403,7 +403,7 @@ async def test_connection_that_spoke_out_of_turn_is_not_kept_warm(mock_clock: Mo
 async def test_client_that_does_not_read_is_given_up_whatever_the_backend_does(mock_clock: MockClock) -> None:
     """What the backend does meanwhile waits its turn; it must not keep the deadline from being looked at."""
     idle = Script((Rule(Point.REPLIES, (Idle(30.0), reply("421 4.4.1 idle"), Close()), nth=2),))
-    settings = RelaySettings("mx.example.org", open=OpenMode.CONNECT, lease=10_000.0)
+    settings = replace(SETTINGS, open=OpenMode.CONNECT, lease=10_000.0)
     async with stage(idle, settings=settings) as here:
         guest = await _stuffed(here)
         await here.pass_time(30.0)

@@ -102,6 +102,15 @@ def test_junk_becomes_an_error_when_there_is_too_much_of_it() -> None:
     assert lab.dialogue.errors == 3
 
 
+def test_another_greeting_is_junk() -> None:
+    """Each is answered with far more than it says, so a flood of them must not be answered for ever."""
+    lab = greeted(junk_commands=1)
+    assert codes(lab.send(b"HELO again.example\r\nEHLO again.example\r\n" * 2)) == [250, 503, 503, 503]
+    assert lab.dialogue.errors == 3
+    assert lab.dialogue.hello is not None
+    assert lab.dialogue.hello.name == "again.example"
+
+
 def test_recipients_above_the_limit_may_come_again() -> None:
     lab = greeted(settings=RelaySettings(HOSTNAME, max_recipients=2), recipient_overshoot=1)
     begin(lab, recipients=2)
