@@ -13,10 +13,8 @@ The driver decides nothing about mail. It must not send a terminator but for `Co
 session ends in `_end`, with its log lines written.
 """
 
-import contextlib
 import socket
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -26,11 +24,12 @@ from typing import Any, ClassVar
 import trio
 
 from smtproxy.network.arrivals import Arrivals, queued
+from smtproxy.network.backend import BackendSide
 from smtproxy.network.identity import session_id
 from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
-from smtproxy.network.sockets import EXHAUSTED, GONE, HALF_CLOSED, SPOKE, connected, seen, start_connect
+from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.replies import Phrasebook
@@ -40,7 +39,6 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
-from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Stage, Verdict
 
 _COMMAND_READ = 65536
@@ -92,14 +90,12 @@ class Session:
         "_arrivals",
         "_backend",
         "_client",
-        "_dialling_until",
         "_due",
         "_id",
         "_left",
         "_mailbox",
         "_parked",
         "_phrases",
-        "_place",
         "_quiet_at",
         "_relay",
         "_service",
@@ -130,13 +126,11 @@ class Session:
         """When the client's unread octets came; None while there were none at the last look."""
         self._quiet_at = trio.current_time()
         """When the client's socket was last known to be empty."""
-        self._backend: Link | None = None
-        self._dialling_until = 0.0
-        """Until when the backend connection must have been made; 0: it was."""
-        self._place: Place | None = None
-        self._mailbox: deque[events.Event] = deque()
+        self._backend = BackendSide(service.pool, service.settings.hostname, service.settings.limits.connect_time)
+        # Lists: there is seldom more than one event, and an empty deque has 600 octets, for each idle client.
+        self._mailbox: list[events.Event] = []
         """Events that interrupt whatever is going on."""
-        self._wishes: deque[events.Event] = deque()
+        self._wishes: list[events.Event] = []
         """Events that can wait until the session waits for something (Recall, Shutdown)."""
         self._parked: Link | trio.Event | None = None
         """What the session is waiting on."""
@@ -194,13 +188,11 @@ class Session:
             self._due = self._relay.deadline
         if self._mailbox and not (self._writing and now >= self._due):
             return  # Something waits its turn already; only a write that does not end is still to be ended.
-        if backend is None and parked is client and not self._writing and now < self._due:
+        if backend.link is None and parked is client and not self._writing and now < self._due:
             return  # The common case: an idle client.
-        if self._dialling_until and now >= self._dialling_until and backend is not None:
-            self._dialling_until = 0.0
-            if not connected(backend.sock):
-                self._wake(events.BackendClosed("connect timeout"))
-                return
+        if backend.connects_too_long(now):
+            self._wake(events.BackendClosed("connect timeout"))
+            return
         if now >= self._due:
             # A write that does not end is the end of that connection; everything else is the relay's to judge.
             stuck = events.ClientClosed("timeout") if parked is client else events.BackendClosed("stalled")
@@ -214,14 +206,13 @@ class Session:
         since = self._relay.recallable_since if self._blocked_by_client else None
         if since is not None and now - since >= self._service.settings.lease:
             self._give_back()
-            backend = self._backend
         if parked is not client or self._writing:
             gone = GONE if self._relay.dot_read else GONE | HALF_CLOSED
             if seen(client.sock, gone) & gone:
                 self._wake(events.ClientClosed("lost"))
                 return
-        if backend is not None and (parked is not backend or self._writing) and seen(backend.sock, SPOKE):
-            event = self._read_backend(backend)
+        if (parked is not backend.link or self._writing) and backend.spoke:
+            event = self._read_backend()
             if event is not None:
                 self._wake(event)
 
@@ -280,14 +271,14 @@ class Session:
         relay = self._relay
         while True:
             if self._mailbox:
-                return self._mailbox.popleft()
+                return self._mailbox.pop(0)
             if self._wishes:
-                return self._wishes.popleft()
+                return self._wishes.pop(0)
             wait = relay.waits_for
             if wait is events.Wait.CLIENT:
                 link = self._client
-            elif wait is events.Wait.BACKEND and self._backend is not None:
-                link = self._backend
+            elif wait is events.Wait.BACKEND and self._backend.link is not None:
+                link = self._backend.link
             else:
                 await self._nothing()
                 continue
@@ -299,7 +290,7 @@ class Session:
                 self._parked = None
             if self._mailbox or self._wishes:
                 continue
-            event = self._read_client(silent=silent) if link is self._client else self._read_backend(link)
+            event = self._read_client(silent=silent) if link is self._client else self._read_backend()
             if event is not None:
                 return event
 
@@ -325,19 +316,12 @@ class Session:
             self._arrivals = Arrivals(self._quiet_at, position)
         return self._arrivals.reading(now, position, queued(self._client.sock))
 
-    def _read_backend(self, backend: Link) -> events.Event | None:
-        try:
-            octets = backend.read(_COMMAND_READ)
-        except OSError as error:
-            return events.BackendClosed(error.strerror or "reset")
-        if octets is None:
-            return None
-        self._dialling_until = 0.0
-        if not octets:
-            return events.BackendClosed("closed")
-        # After the commit the backend's words are for the client: is it still there to hear them?
-        gone = self._relay.committed and bool(seen(self._client.sock, GONE) & GONE)
-        return events.BackendBytes(octets, gone)
+    def _read_backend(self) -> events.Event | None:
+        event = self._backend.read()
+        if isinstance(event, events.BackendBytes) and self._relay.committed and seen(self._client.sock, GONE) & GONE:
+            # After the commit the backend's words are for the client, and it is not there to hear them.
+            return events.BackendBytes(event.octets, client_gone=True)
+        return event
 
     async def _nothing(self) -> None:
         """Wait for the mailbox alone: a delay, or a verdict that is not there yet."""
@@ -386,10 +370,12 @@ class Session:
         return self._write_client(effect.octets)
 
     def _send_on(self, effect: events.Forward) -> "events.Event | _Slow | None":
-        return None if self._backend is None else self._write_backend(self._backend, effect.octets)
+        link = self._backend.link
+        return None if link is None else self._write_backend(link, effect.octets)
 
     def _send_terminator(self, effect: events.Commit) -> "events.Event | _Slow | None":
-        return None if self._backend is None else self._write_terminator(self._backend, effect.octets)
+        link = self._backend.link
+        return None if link is None else self._write_terminator(link, effect.octets)
 
     def _record(self, effect: events.Record) -> None:
         self._service.journal.record(effect.event, effect.fields)
@@ -409,10 +395,10 @@ class Session:
         match effect:
             case events.Answer():
                 return await self._finish_answer()
-            case events.Forward() if self._backend is not None:
-                return await self._finish_forward(self._backend)
-            case events.Commit() if self._backend is not None:
-                return await self._finish_commit(self._backend)
+            case events.Forward() if self._backend.link is not None:
+                return await self._finish_forward(self._backend.link)
+            case events.Commit() if self._backend.link is not None:
+                return await self._finish_commit(self._backend.link)
             case events.ForwardKept():
                 return await self._send_kept()
             case events.Keep():
@@ -432,24 +418,24 @@ class Session:
         self._left = octets[taken:]
         return _SLOW if self._left else None
 
-    def _write_backend(self, backend: Link, octets: bytes) -> "events.Event | _Slow | None":
+    def _write_backend(self, link: Link, octets: bytes) -> "events.Event | _Slow | None":
         try:
-            taken = backend.write(octets)
+            taken = link.write(octets)
         except OSError:
             # The backend takes no more: maybe it said why before it closed.
-            event = self._read_backend(backend)
+            event = self._read_backend()
             return event if isinstance(event, events.BackendBytes) else events.BackendClosed("closed")
         self._left = octets[taken:]
         return _SLOW if self._left else None
 
-    def _write_terminator(self, backend: Link, octets: bytes) -> "events.Event | _Slow | None":
+    def _write_terminator(self, link: Link, octets: bytes) -> "events.Event | _Slow | None":
         """Hand the terminator over. Where the kernel takes none of it, nothing that can be read is an answer to it.
 
         A stray 250 and a reset between the look and the dot: read after the failed write, the 250 was taken for the
         backend's word on a message it never got whole.
         """
         try:
-            taken = backend.write(octets)
+            taken = link.write(octets)
         except OSError:
             return events.BackendClosed("closed")
         self._left = octets[taken:]
@@ -468,18 +454,18 @@ class Session:
             answer = self._write_client(self._left)
         return None if isinstance(answer, _Slow) else answer
 
-    async def _finish_forward(self, backend: Link) -> events.Event | None:
+    async def _finish_forward(self, link: Link) -> events.Event | None:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
-            await self._writable(backend, self._transfer_due())
+            await self._writable(link, self._transfer_due())
             if self._mailbox:
                 # The backend spoke, the client left, or time is up: the rest of this must not leave.
-                event = self._mailbox.popleft()
+                event = self._mailbox.pop(0)
                 if isinstance(event, events.BackendBytes) and self._relay.awaits_replies:
                     # Commands that were cut off in the middle: nothing more can be said on this connection.
                     return events.BackendClosed("spoke before the end")
                 return event
-            answer = self._write_backend(backend, self._left)
+            answer = self._write_backend(link, self._left)
         return None if isinstance(answer, _Slow) else answer
 
     def _transfer_due(self) -> float:
@@ -487,7 +473,7 @@ class Session:
         due = trio.current_time() + self._service.settings.limits.transfer_time
         return min(due, self._relay.deadline) if self._relay.dot_read else due
 
-    async def _finish_commit(self, backend: Link) -> events.Event | None:
+    async def _finish_commit(self, link: Link) -> events.Event | None:
         """Hand the rest of the terminator over; from its first octet on only the end-of-data timer ends the wait.
 
         A client that leaves meanwhile stays in the mailbox: it is no reason to send half a terminator. A backend that
@@ -495,33 +481,32 @@ class Session:
         """
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
-            await self._writable(backend, self._relay.deadline)
+            await self._writable(link, self._relay.deadline)
             if any(isinstance(one, _OF_BACKEND) for one in self._mailbox):
                 return events.BackendClosed("spoke before the end")
-            answer = self._write_terminator(backend, self._left)
+            answer = self._write_terminator(link, self._left)
         return None if isinstance(answer, _Slow) else answer
 
     async def _send_kept(self) -> events.Event | None:
-        backend, shelf = self._backend, self._shelf
-        if backend is None or shelf is None:
+        link, shelf = self._backend.link, self._shelf
+        if link is None or shelf is None:
             return events.BackendClosed("closed")
         async with aclosing(shelf.chunks()) as chunks:
             async for octets in chunks:
-                answer = self._write_backend(backend, octets)
+                answer = self._write_backend(link, octets)
                 if answer is _SLOW:
-                    answer = await self._finish_forward(backend)
-                if answer is None and seen(backend.sock, SPOKE):
-                    answer = self._read_backend(backend)
+                    answer = await self._finish_forward(link)
+                if answer is None and self._backend.spoke:
+                    answer = self._read_backend()
                 if answer is not None and not isinstance(answer, _Slow):
                     return answer
         return None
 
     def _look(self, effect: events.Look) -> events.Looked:
         """Read the backend without blocking; see whether the client is gone."""
-        backend = self._backend
         octets, closed = b"", False
-        if backend is not None and seen(backend.sock, SPOKE):
-            event = self._read_backend(backend)
+        if self._backend.spoke:
+            event = self._read_backend()
             if isinstance(event, events.BackendBytes):
                 octets = event.octets
             closed = isinstance(event, events.BackendClosed)
@@ -534,13 +519,11 @@ class Session:
     # The backend's connection
 
     def _open_backend(self, effect: events.OpenBackend) -> "events.Event | _Slow":
-        got = self._service.pool.take(effect.tried, self, fresh=effect.fresh)
-        if isinstance(got, Place):
-            return self._dial(got)
-        if isinstance(got, events.BackendFailed):
-            return got
-        self._waiter = got
-        return _SLOW
+        got = self._backend.take(effect, self)
+        if isinstance(got, Waiter):
+            self._waiter = got
+            return _SLOW
+        return got if isinstance(got, events.BackendFailed) else self._dial(got)
 
     async def _in_line(self) -> events.Event:
         """Wait for a place, as long as the relay does."""
@@ -553,54 +536,23 @@ class Session:
         finally:
             self._parked = None
             if waiter.place is None or self._mailbox:
-                self._service.pool.leave_line(waiter)
+                self._backend.leave_line(waiter)
         if self._mailbox:
-            return self._mailbox.popleft()
+            return self._mailbox.pop(0)
         return events.BackendFailed("none") if waiter.place is None else self._dial(waiter.place)
 
     def _dial(self, place: Place) -> events.Event:
-        """Begin to connect. Whether it worked shows in the first read: the server speaks first."""
-        self._place, server = place, place.server
-        if place.warm is not None:
-            self._backend = place.warm.link
-            return events.BackendOpened(place.warm.upstream)
-        if server.address is None:
-            self._mailbox.append(events.BackendClosed("name not resolved"))
-        else:
-            try:
-                self._backend = Link(start_connect(*server.address))
-            except OSError as error:
-                ours = error.errno in EXHAUSTED
-                self._mailbox.append(events.BackendClosed("" if ours else error.strerror or str(error)))
-        self._dialling_until = trio.current_time() + self._service.settings.limits.connect_time
-        return events.BackendOpened(Upstream(server.name, self._service.settings.hostname, extended=server.extended))
+        opened, trouble = self._backend.dial(place)
+        if trouble is not None:
+            self._mailbox.append(trouble)
+        return opened
 
     def _close_backend(self, effect: events.CloseBackend) -> None:
-        backend, place = self._backend, self._place
-        spoke = False
-        if self._mailbox:
-            # What was heard of this connection and waits its turn is nobody's: it must not be taken for the next one's.
-            spoke = any(isinstance(one, _OF_BACKEND) for one in self._mailbox)
-            self._mailbox = deque([one for one in self._mailbox if not isinstance(one, _OF_BACKEND)])
-        if backend is not None:
-            warm = None if spoke or place is None else effect.warm
-            if warm is not None and place is not None and self._service.pool.keep(place, backend, warm):
-                self._backend = self._place = None
-                return
-            if effect.farewell:
-                with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
-                    backend.write(effect.farewell)
-            backend.close()
-            self._backend = None
-        self._dialling_until = 0.0
-        if place is not None and effect.reason:
-            self._service.pool.failed(place.server, effect.reason, effect.reply)
-        self._give_place_back()
-
-    def _give_place_back(self) -> None:
-        if self._place is not None:
-            self._service.pool.give_back(self._place)
-            self._place = None
+        # What was heard of this connection and waits its turn is nobody's: it must not be taken for the next one's.
+        spoke = any(isinstance(one, _OF_BACKEND) for one in self._mailbox)
+        if spoke:
+            self._mailbox = [one for one in self._mailbox if not isinstance(one, _OF_BACKEND)]
+        self._backend.end(effect, spoke=spoke)
 
     _AT_ONCE: ClassVar[Mapping[type[events.Effect], Callable[["Session", Any], "events.Event | _Slow | None"]]] = {
         events.Answer: _send_answer,
@@ -643,10 +595,7 @@ class Session:
                 pass  # The client is gone, too.
             except Exception as error:  # noqa: BLE001 - the relay itself is broken: what is left is to say so
                 self._crashed(error)
-        if self._backend is not None:
-            self._backend.close()
-            self._backend = None
-        self._give_place_back()
+        self._backend.drop()
         if self._shelf is not None:
             self._shelf.clear()
 

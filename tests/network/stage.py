@@ -97,8 +97,8 @@ class Guest:
     @property
     def backend(self) -> socket.socket:
         """The session's own socket towards the backend."""
-        assert self.session._backend is not None
-        return self.session._backend.sock
+        assert self.session._backend.link is not None
+        return self.session._backend.link.sock
 
 
 @dataclass(slots=True)

@@ -226,8 +226,8 @@ async def test_being_woken_for_nothing_is_no_event(mock_clock: MockClock) -> Non
         await quiet()
         await guest.client.say(ENVELOPE)
         await quiet()
-        assert guest.session._backend is not None
-        guest.session._backend.wake()
+        assert guest.session._backend.link is not None
+        guest.session._backend.link.wake()
         await here.pass_time(5.0)
         assert [one.code for one in await guest.client.hear(2)] == [250, 250]
 
