@@ -87,7 +87,6 @@ async def test_a_connection_is_made_read_and_closed() -> None:
         opened = here.dials()
         assert opened.upstream.server == str(bound(here.listening))
         assert here.side.read() is None
-        assert not here.side.spoke
         peer = await here.accepts()
         peer.sendall(b"220 hi\r\n")
         assert here.side.link is not None
