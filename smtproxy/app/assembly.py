@@ -4,6 +4,7 @@ The registry of checks is joined with the configuration's tables here: a check's
 from the listener where they are the listener's matter.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
+from smtproxy.network.tls import server_context
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
@@ -25,7 +27,7 @@ from smtproxy.policy.checks import (
 from smtproxy.policy.findings import Action, OnError
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.session.records import Journal
-from smtproxy.session.settings import RelaySettings
+from smtproxy.session.settings import ClientTls, RelaySettings
 from smtproxy.wire.paths import domain_key
 
 
@@ -44,8 +46,16 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         open=backend.open,
         lease=backend.lease,
         trace_header=backend.trace_header,
+        client_tls=ClientTls(listener.tls_mode) if listener.tls else ClientTls.OFF,
         limits=replace(config.limits),
     )
+
+
+def tls(listener: Listener) -> ssl.SSLContext | None:
+    """Return how a listener speaks TLS; None: not at all. Raises CertificateError: a file has changed since."""
+    if not listener.tls:
+        return None
+    return server_context([pair.read for pair in listener.tls], listener.tls_oldest, listener.tls_ciphers)
 
 
 def policy(config: Config, listener: Listener) -> Policy:

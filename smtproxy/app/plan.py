@@ -5,6 +5,7 @@ Must never leave out what was switched off, nor show anything the configuration 
 
 from collections.abc import Iterable
 from dataclasses import fields
+from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
@@ -42,11 +43,23 @@ def _listener(listener: Listener) -> list[tuple[str, str]]:
         ("relays to", f"backend {listener.backend}"),
         ("bodies", f"{listener.body.value}, bare newlines: {listener.bare_newlines.value}"),
         ("at most", f"{show_octets(listener.max_message_size)} a message, {listener.max_recipients} recipients"),
+        ("TLS", _tls(listener)),
         ("commits within", f"{show_seconds(listener.commit_by)} of the final dot"),
     ]
     if listener.allow_routing_local_parts:
         rows.append(("routing allowed", ", ".join(listener.allow_routing_local_parts)))
     return rows
+
+
+def _tls(listener: Listener) -> str:
+    if not listener.tls:
+        return "none"
+    how = f"{listener.tls_mode}, {listener.tls_oldest.value} and newer"
+    shown = []
+    for pair in listener.tls:
+        ends = datetime.fromtimestamp(pair.read.not_after, UTC).date()
+        shown.append(f"{', '.join(pair.read.names) or 'no name'} (until {ends})")
+    return f"{how}; certificate{'s' * (len(shown) > 1)} for {'; '.join(shown)}"
 
 
 def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:

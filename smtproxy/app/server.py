@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 import trio
 
 from smtproxy import __version__
-from smtproxy.app.assembly import policy, pool, relay_settings
+from smtproxy.app.assembly import policy, pool, relay_settings, tls
 from smtproxy.app.config import Config
 from smtproxy.app.log import LineJournal, configure_structlog, open_log
 from smtproxy.network.driver import Service, Session
@@ -158,6 +158,7 @@ class _Server:
                 self._journal,
                 memory,
                 disk,
+                tls(listener),
             )
             for listener in config.listeners
         ]

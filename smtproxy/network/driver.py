@@ -14,6 +14,7 @@ session ends in `_end`, with its log lines written.
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
@@ -30,6 +31,7 @@ from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
 from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
+from smtproxy.network.tls import agreed, trouble
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.replies import Phrasebook
@@ -71,6 +73,8 @@ class Service:
     journal: Journal
     memory: Memory
     disk: Memory
+    tls: ssl.SSLContext | None = None
+    """For clients; needed where the settings say that they may use TLS."""
     spool: str | None = None
     """Directory of held bodies; None: the system's for temporary files."""
 
@@ -275,12 +279,17 @@ class Session:
             if self._wishes:
                 return self._wishes.pop(0)
             wait = relay.waits_for
-            if wait is events.Wait.CLIENT:
+            if wait is events.Wait.CLIENT or wait is events.Wait.TLS:
                 link = self._client
             elif wait is events.Wait.BACKEND and self._backend.link is not None:
                 link = self._backend.link
             else:
                 await self._nothing()
+                continue
+            if link.handshaking:
+                event = await self._shake_hands(link)
+                if event is not None:
+                    return event
                 continue
             self._parked, self._due = link, 0.0
             silent = not link.can_read
@@ -293,6 +302,20 @@ class Session:
             event = self._read_client(silent=silent) if link is self._client else self._read_backend()
             if event is not None:
                 return event
+
+    async def _shake_hands(self, link: Link) -> events.Event | None:
+        """Go on with a handshake, and wait until more can be done; return what came of it, None: nothing yet."""
+        try:
+            if link.shake_hands():
+                return events.Secured(agreed(link.tls))
+        except OSError as error:
+            return events.NotSecured(trouble(error))
+        self._parked, self._due = link, 0.0
+        try:
+            await link.progress()
+        finally:
+            self._parked = None
+        return None
 
     def _read_client(self, *, silent: bool) -> events.Event | None:
         """Read from the client, whose socket was empty until this very moment if it was `silent`."""
@@ -376,6 +399,16 @@ class Session:
     def _send_terminator(self, effect: events.Commit) -> "events.Event | _Slow | None":
         link = self._backend.link
         return None if link is None else self._write_terminator(link, effect.octets)
+
+    def _start_tls(self, _effect: events.StartTls) -> events.Event | None:
+        context = self._service.tls
+        try:
+            if context is None:
+                return events.NotSecured("no certificate")
+            self._client.start_tls(context)
+        except OSError as error:
+            return events.NotSecured(trouble(error))
+        return None
 
     def _record(self, effect: events.Record) -> None:
         self._service.journal.record(effect.event, effect.fields)
@@ -556,6 +589,7 @@ class Session:
 
     _AT_ONCE: ClassVar[Mapping[type[events.Effect], Callable[["Session", Any], "events.Event | _Slow | None"]]] = {
         events.Answer: _send_answer,
+        events.StartTls: _start_tls,
         events.Look: _look,
         events.Forward: _send_on,
         events.Commit: _send_terminator,
@@ -603,7 +637,7 @@ class Session:
         """Let the client read our last reply: closing with its octets unread would reset the connection and eat it."""
         client = self._client
         try:
-            client.sock.shutdown(socket.SHUT_WR)
+            client.say_last()
         except OSError:
             return
         left = _LINGER_OCTETS

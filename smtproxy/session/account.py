@@ -8,7 +8,7 @@ from smtproxy.session.events import Wait
 from smtproxy.session.transaction import said
 from smtproxy.wire.replies import Reply
 
-_LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY})
+_LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY, Wait.TLS})
 
 
 @dataclass(slots=True)
@@ -21,6 +21,8 @@ class Account:
     waited: dict[Wait, float] = field(default_factory=dict)
     origins: dict[str, int] = field(default_factory=dict)
     last_reply: Reply | None = None
+    tls_failed: str | None = None
+    """Why there is no TLS with the client, though it was begun."""
 
     def note(self, notes: tuple[Mapping[str, object], ...], limit: int) -> None:
         """Add findings, as many as the line may hold."""
@@ -36,6 +38,9 @@ class Account:
             "port": dialogue.port,
             "hello": None if hello is None else hello.name,
             "hello_verb": None if hello is None else hello.verb,
+            "tls": None if dialogue.tls is None else dialogue.tls.version,
+            "cipher": None if dialogue.tls is None else dialogue.tls.cipher,
+            "tls_failed": self.tls_failed,
             "commands": dialogue.commands,
             "transactions": dialogue.transactions,
             "delivered": dialogue.delivered,

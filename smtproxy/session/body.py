@@ -44,11 +44,15 @@ def _trace(c: Conversation, transaction: Transaction) -> bytes:
     protocol = "SMTP" if hello is None or hello.verb == "HELO" else "ESMTP"
     if transaction.envelope.utf8:
         protocol = "UTF8SMTP"  # RFC 6531 4.3
+    tls = c.dialogue.tls
+    if tls is not None:
+        protocol += "S"  # RFC 3848
     return received_field(
         hello=None if hello is None else hello.name,
         client=c.dialogue.client,
         hostname=c.settings.hostname,
         protocol=protocol,
+        tls=None if tls is None else f"{tls.version} with cipher {tls.cipher}",
         transaction=transaction.name,
         timestamp=c.epoch + c.dialogue.now,
     )

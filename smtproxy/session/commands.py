@@ -10,6 +10,7 @@ from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Hello
 from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.session.rules import RULES, Act, Phase, Rule
+from smtproxy.session.settings import ClientTls
 from smtproxy.session.slots import Slot
 from smtproxy.session.transaction import Ending, Transaction, outcome_of
 from smtproxy.session.verdicts import Stage
@@ -142,6 +143,26 @@ def _quit(c: Conversation, slot: Slot, _command: Command) -> None:
     c.finish("quit", "client")
 
 
+def _tls(c: Conversation, slot: Slot, command: Command) -> None:
+    """STARTTLS. What was said before it is forgotten, what was sent behind it in clear text is never obeyed.
+
+    RFC 3207 4.2; CVE-2011-0411: octets behind STARTTLS in the same packet were read as if TLS had protected them.
+    """
+    if c.settings.client_tls is ClientTls.OFF:
+        c.reply(slot, Own.NOT_IMPLEMENTED, error=True)
+    elif c.dialogue.tls is not None:
+        c.reply(slot, Own.TLS_TWICE, error=True)
+    elif command.argument:
+        c.reply(slot, Own.TLS_ARGUMENT, error=True)
+    elif len(c.lines):
+        c.reply(slot, Own.TLS_INJECTED)
+        c.finish("tls_injected", "proxy")
+    else:
+        c.reply(slot, Own.TLS_READY)
+        c.flush()
+        c.start_tls()
+
+
 def _hello(c: Conversation, slot: Slot, command: Command) -> None:
     if c.dialogue.hello is not None:
         c.dialogue.junk += 1
@@ -238,6 +259,7 @@ def refuse_data(c: Conversation, slot: Slot, reply: Reply, by: str) -> None:
 
 _ACTS: Mapping[Act, Callable[[Conversation, Slot, Command], None]] = {
     Act.HELLO: _hello,
+    Act.TLS: _tls,
     Act.MAIL: _mail,
     Act.RECIPIENT: _recipient,
     Act.DATA: _data,

@@ -12,7 +12,7 @@ from smtproxy.session.answers import Own, Phrases
 from smtproxy.session.carriage import Carriage, Fate
 from smtproxy.session.courier import Courier
 from smtproxy.session.dialogue import Dialogue
-from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, Wait
+from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, StartTls, Wait
 from smtproxy.session.memory import Memory
 from smtproxy.session.reception import Reception
 from smtproxy.session.records import Event as LogEvent
@@ -149,6 +149,15 @@ class Conversation:
         else:
             self.on_verdict(self, verdict)
 
+    # TLS
+
+    def start_tls(self) -> None:
+        """Begin the handshake with the client. It holds no backend connection meanwhile."""
+        self.courier.release()
+        self.held_up = Wait.TLS
+        self.client_due = self.dialogue.now + self.settings.limits.tls_time
+        self.out.append(StartTls())
+
     # Answers
 
     def settle(self, slot: Slot, reply: Reply, by: str) -> None:
@@ -221,6 +230,9 @@ class Conversation:
 
     def say_goodbye(self, own: Own, ended: str) -> None:
         """Tell the client that it ends here (421 or the like), and end it. The oldest open command hears it."""
+        if self.held_up is Wait.TLS:
+            self.finish(ended, "proxy")  # In the middle of a handshake nothing can be said.
+            return
         self.settle(self.answers.last(), self.phrases.say(own), "protocol")
         self.finish(ended, "proxy")
 

@@ -17,6 +17,15 @@ class Hello:
 
 
 @value
+class Tls:
+    """What a TLS handshake has agreed on, in OpenSSL's words."""
+
+    version: str
+    """As "TLSv1.3"."""
+    cipher: str
+
+
+@value
 class MessageFacts:
     """What is known of a message when its final dot has been read."""
 
@@ -40,6 +49,8 @@ class Dialogue:
     port: int = 0
     now: float = 0.0
     """Seconds on the clock of the events; not the time of day."""
+    tls: Tls | None = None
+    """None: the client speaks in clear text."""
     hello: Hello | None = None
     envelope: Envelope | None = None
     recipient: Recipient | None = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeAlias
 
+from smtproxy.session.dialogue import Tls
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Stage, Verdict
@@ -25,6 +26,8 @@ class Wait(Enum):
     LOOK = "look"
     STORAGE = "storage"
     DELAY = "delay"
+    TLS = "tls"
+    """A handshake with the client."""
     END = "end"
 
 
@@ -52,6 +55,20 @@ class ClientClosed:
 
     how: str = "closed"
     """closed (end of file), reset, or lost (found by a look or by the sweeper)."""
+
+
+@value
+class Secured:
+    """The handshake with the client is finished: what it says from here on is protected."""
+
+    tls: Tls
+
+
+@value
+class NotSecured:
+    """The handshake with the client failed; nothing more can be said to it."""
+
+    why: str
 
 
 @value
@@ -136,6 +153,8 @@ Event: TypeAlias = (
     Started
     | ClientBytes
     | ClientClosed
+    | Secured
+    | NotSecured
     | BackendOpened
     | BackendFailed
     | BackendBytes
@@ -157,6 +176,11 @@ class Answer:
     """Octets for the client."""
 
     octets: bytes
+
+
+@value
+class StartTls:
+    """Begin TLS with the client, as its server. Answered by `Secured` or `NotSecured`, when the handshake is over."""
 
 
 @value
@@ -242,6 +266,7 @@ class Finish:
 
 Effect: TypeAlias = (
     Answer
+    | StartTls
     | Judge
     | OpenBackend
     | Look

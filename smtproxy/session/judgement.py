@@ -7,7 +7,7 @@ from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.events import Wait
 from smtproxy.session.rules import Phase
-from smtproxy.session.settings import OpenMode
+from smtproxy.session.settings import ClientTls, OpenMode
 from smtproxy.session.slots import Slot
 from smtproxy.session.transaction import Ending, outcome_of
 from smtproxy.session.verdicts import Refused, Stage, Verdict
@@ -128,6 +128,8 @@ def _hello(c: Conversation, slot: Slot) -> None:
         c.crashed()
         return
     lines = ehlo_lines(c.settings.hostname, dialogue.client, offered)
+    if c.settings.client_tls is ClientTls.STARTTLS and dialogue.tls is None:
+        lines = (*lines, b"STARTTLS")
     c.settle(slot, Reply(250, lines if hello.verb == "EHLO" else lines[:1]), "protocol")
     c.phase = Phase.READY
 

@@ -29,6 +29,7 @@ class Limits:
     crowded_rate: int = _count(4096, "octets per second a streamed body must reach while others wait for its place")
     send_time: float = _limit(300, "a client that takes no replies for 5 minutes; Postfix smtpd_timeout = 300s")
     sessions: int = _count(10000, "sessions of the process; beyond them clients wait in the kernel's queue")
+    tls_time: float = _limit(60, "a handshake is two round trips; Postfix smtpd_starttls_timeout = 300s")
     command_line: int = _count(4096, "RFC 5321 4.5.3.1.4 asks for 512 and more with extensions; Exchange takes 4 KiB")
     endless_line: int = _count(65536, "octets swallowed of one line before the session is closed; 16 command lines")
     commands: int = _count(10000, "commands a session; Exim takes 1000 mails a connection, ten commands each")

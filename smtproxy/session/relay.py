@@ -37,7 +37,9 @@ from smtproxy.session.events import (
     Event,
     Judged,
     Looked,
+    NotSecured,
     Recall,
+    Secured,
     Shutdown,
     Started,
     Stored,
@@ -46,7 +48,7 @@ from smtproxy.session.events import (
 )
 from smtproxy.session.memory import Memory
 from smtproxy.session.rules import Phase
-from smtproxy.session.settings import OpenMode, RelaySettings
+from smtproxy.session.settings import ClientTls, OpenMode, RelaySettings
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 
@@ -97,6 +99,8 @@ class Relay:
             return c.backend.deadline
         if wait is Wait.DELAY:
             return c.delay_until
+        if wait is Wait.TLS:
+            return min(c.client_due, c.session_due)
         if wait is Wait.BACKEND:
             return min(c.backend.deadline, c.commit_due if c.phase is Phase.SENDING else c.session_due)
         if wait is not Wait.CLIENT:
@@ -189,11 +193,39 @@ class Relay:
         c.account.started = now
         c.session_due = now + c.settings.limits.session_time
         c.client_due = now + c.settings.limits.command_time
+        if c.settings.client_tls is ClientTls.IMPLICIT:
+            c.start_tls()
+        else:
+            self._connected()
+
+    def _connected(self) -> None:
+        """The client is there, and under TLS where that comes first."""
+        c = self._c
         c.slot = c.answers.open("")
         if c.offered is None:
             c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
         else:
             c.ask(Stage.CONNECT)
+
+    def _secured(self, event: Secured) -> None:
+        """The handshake is finished. RFC 3207 4.2: what the client said before is forgotten, its hello too."""
+        c = self._c
+        if c.held_up is not Wait.TLS:
+            return
+        c.held_up = None
+        c.dialogue.tls = event.tls
+        c.wait_for_client()
+        if c.phase is Phase.CONNECT:
+            self._connected()
+        else:
+            c.dialogue.hello = None
+            c.phase = Phase.START
+
+    def _not_secured(self, event: NotSecured) -> None:
+        c = self._c
+        if c.held_up is Wait.TLS:
+            c.account.tls_failed = event.why
+            c.finish("tls_failed", "client")
 
     def _octets(self, event: ClientBytes) -> None:
         c = self._c
@@ -260,6 +292,8 @@ class Relay:
                 judgement.delay_over(c)
             case Wait.BACKEND:
                 self._backend_is_late(now)
+            case Wait.TLS:
+                self._not_secured(NotSecured("timeout"))
             case Wait.CLIENT:
                 self._client_is_late(now)
             case _:
@@ -299,6 +333,8 @@ class Relay:
         Started: lambda self, _: self._start(),
         ClientBytes: _octets,
         ClientClosed: lambda self, event: self._client_closed(event.how),
+        Secured: _secured,
+        NotSecured: _not_secured,
         BackendOpened: lambda self, event: self._c.courier.opened(event),
         BackendFailed: lambda self, event: self._c.courier.could_not_open(event),
         BackendBytes: _backend_spoke,

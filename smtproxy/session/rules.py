@@ -42,6 +42,7 @@ class Act(Enum):
     RECIPIENT = "recipient"
     DATA = "data"
     RESET = "reset"
+    TLS = "tls"
     QUIT = "quit"
     HANG_UP = "hang_up"
     """It is another protocol's: an error, and the end of the session."""
@@ -89,6 +90,9 @@ RULES: Mapping[str, Rule] = {
         {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST},
         barrier=True,
     ),
+    "STARTTLS": Rule(
+        Act.TLS, frozenset({Phase.READY}), {Phase.START: Own.HELLO_FIRST, Phase.MAIL: Own.TLS_LATE}, barrier=True
+    ),
     "RSET": Rule(Act.RESET, _ANY, _NOWHERE, says=Own.RESET, barrier=True, junk=True),
     "NOOP": _said(Own.NOTHING, junk=True),
     "HELP": _said(Own.HELP, junk=True),
@@ -99,7 +103,6 @@ RULES: Mapping[str, Rule] = {
     "ETRN": _said(Own.NOT_IMPLEMENTED, error=True),
     "TURN": _said(Own.NOT_IMPLEMENTED, error=True),
     "BDAT": _said(Own.NOT_IMPLEMENTED, error=True),
-    "STARTTLS": _said(Own.NOT_IMPLEMENTED, error=True),
     # HTTP: a browser that somebody points at us would have the lines of its form read as commands.
     **dict.fromkeys(_HTTP, Rule(Act.HANG_UP, _ANY, _NOWHERE, barrier=True)),
 }

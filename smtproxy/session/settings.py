@@ -29,6 +29,16 @@ class OpenMode(Enum):
     """When the client connects; the backend answers MAIL."""
 
 
+class ClientTls(Enum):
+    """How clients may protect their connection."""
+
+    OFF = "off"
+    STARTTLS = "starttls"
+    """In the middle of the dialogue, if they ask for it. RFC 3207"""
+    IMPLICIT = "implicit"
+    """From the first octet on. RFC 8314 3"""
+
+
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
     """Settings of a relay. Times are seconds, sizes octets."""
@@ -48,4 +58,5 @@ class RelaySettings:
     lease: float = 10.0
     """A backend connection that has nothing to do for this long is given back."""
     trace_header: bool = True
+    client_tls: ClientTls = ClientTls.OFF
     limits: Limits = LIMITS

@@ -19,17 +19,18 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def received_field(
-    *, hello: str | None, client: str, hostname: str, protocol: str, transaction: str, timestamp: float
+    *, hello: str | None, client: str, hostname: str, protocol: str, tls: str | None, transaction: str, timestamp: float
 ) -> bytes:
     """Write the time stamp line, folded, ending included.
 
     `hello`: what the client called itself, any text; what is no host name is written as "unknown", and so is an address
     literal that is not the client's own. `client`: its address. `hostname`, `protocol` (RFC 3848) and `transaction` are
-    our own words. `timestamp`: seconds since 1970.
+    our own words, and so is `tls` (what protects the connection). `timestamp`: seconds since 1970.
     """
     literal = address_literal(client)
+    protection = f"\r\n (using {tls})" if tls else ""
     return (
-        f"Received: from {_hello(hello, literal)} ({literal})\r\n"
+        f"Received: from {_hello(hello, literal)} ({literal}){protection}\r\n"
         f" by {hostname} with {protocol} id {transaction};\r\n"
         f" {_date(timestamp)}\r\n"
     ).encode("ascii", "replace")

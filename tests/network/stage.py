@@ -11,6 +11,7 @@ import math
 import os
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -238,6 +239,7 @@ async def stage(
     places: int = 16,
     warm: int = 0,
     disk: int = ROOM,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
     by the rules. At the end nobody may hold anything any more.
@@ -257,7 +259,7 @@ async def stage(
         for one in pool.servers:
             one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)
-        service = Service(settings, policy or default_policy(settings), pool, journal, Memory(ROOM), Memory(disk))
+        service = Service(settings, policy or default_policy(settings), pool, journal, Memory(ROOM), Memory(disk), tls)
         with listen(Endpoint("127.0.0.1", 0)) as sock:
             here = Stage(service, journal, records, sock, nursery)
             try:

@@ -2,7 +2,9 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -10,6 +12,8 @@ from trio.testing import wait_all_tasks_blocked
 
 from smtproxy.network.link import Link
 from smtproxy.network.reactor import ENDED, READABLE, WRITABLE
+from smtproxy.network.tls import Version, read_certificate, server_context
+from tests.fakes.certificates import NAME, issue, trusting
 from tests.network.stage import guarded, until
 
 MEGABYTE = bytes(1 << 20)
@@ -230,3 +234,156 @@ async def test_closing_wakes_who_waits() -> None:
             await woken.wait()
             link.close()
             assert peer.recv(10) == b""
+
+
+# TLS
+
+
+class Peer:
+    """The client's end of a TLS connection on a plain socket: what it says and hears is in memory until it moves."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trusting().wrap_bio(self._in, self._out, server_hostname=NAME)
+
+    def move(self) -> None:
+        """Move octets between OpenSSL and the socket."""
+        self.sock.setblocking(False)
+        if octets := self._out.read():
+            self.sock.sendall(octets)
+        with contextlib.suppress(BlockingIOError):
+            while octets := self.sock.recv(65536):
+                self._in.write(octets)
+            self._in.write_eof()
+
+    def shake_hands(self) -> None:
+        """Go one step on."""
+        self.move()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        self.move()
+
+    def say(self, octets: bytes) -> None:
+        """Write octets."""
+        self.tls.write(octets)
+        self.move()
+
+    def hear(self) -> bytes:
+        """Read what is there."""
+        self.move()
+        heard = b""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while octets := self.tls.read(65536):
+                heard += octets
+        return heard
+
+
+@contextlib.contextmanager
+def secured(tmp_path: Path) -> Iterator[tuple[Link, Peer]]:
+    """A link under TLS, and its peer, their handshake finished."""
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    with linked() as (link, sock):
+        peer = Peer(sock)
+        link.start_tls(context)
+        assert not link.shake_hands()
+        while True:
+            peer.shake_hands()
+            if link.shake_hands():
+                break
+        yield link, peer
+
+
+async def test_octets_under_tls(tmp_path: Path) -> None:
+    with secured(tmp_path) as (link, peer):
+        assert not link.handshaking
+        assert link.tls is link.sock
+        assert link.read(100) is None
+        peer.say(b"octets")
+        assert link.read(100) == b"octets"
+        assert link.write(b"back") == 4
+        assert peer.hear() == b"back"
+
+
+async def test_octets_inside_openssl_are_read_before_anybody_waits(tmp_path: Path) -> None:
+    with secured(tmp_path) as (link, peer):
+        peer.say(b"one record")
+        assert link.read(3) == b"one"
+        assert link.has_more
+        assert link.can_read
+        with trio.fail_after(1):
+            await link.readable()
+        assert link.read(100) == b" record"
+        assert not link.has_more
+
+
+async def test_a_write_goes_on_where_it_stopped_and_nowhere_else(tmp_path: Path) -> None:
+    """OpenSSL has encrypted the record: another one of the same length would leave in its place, without any error."""
+    with secured(tmp_path) as (link, peer):
+        octets = bytes(range(256)) * 4096
+        left = octets[link.write(octets) :]
+        assert left
+        for other in (b"QUIT\r\n", bytes(len(left))):
+            with pytest.raises(BrokenPipeError):
+                link.write(other)
+        heard = peer.hear()
+        while left:
+            with trio.fail_after(1):
+                await link.writable()
+            left = left[link.write(left) :]
+            heard += peer.hear()
+        assert heard == octets
+        assert link.write(b"QUIT\r\n") == 6
+        assert peer.hear() == b"QUIT\r\n"
+
+
+async def test_last_words_under_tls(tmp_path: Path) -> None:
+    with secured(tmp_path) as (link, peer):
+        link.say_last()
+        assert peer.hear() == b""
+        assert peer.tls.read(10) == b""  # close_notify, not a mere end of file, which would be an error
+
+
+async def test_last_words_in_clear_text() -> None:
+    with linked() as (link, peer):
+        link.say_last()
+        assert peer.recv(10) == b""
+
+
+async def test_nothing_is_said_in_the_middle_of_a_handshake(tmp_path: Path) -> None:
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    with linked() as (link, peer):
+        link.start_tls(context)
+        assert link.handshaking
+        with pytest.raises(BrokenPipeError):
+            link.write(b"421 clear text\r\n")
+        assert not link.has_more
+        link.say_last()
+        assert peer.recv(10) == b""
+
+
+async def test_clear_text_is_no_handshake(tmp_path: Path) -> None:
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    with linked() as (link, peer):
+        peer.send(b"EHLO client.example\r\n")
+        link.start_tls(context)
+        with pytest.raises(OSError, match=r"(?i)wrong version|http request"):
+            link.shake_hands()
+
+
+async def test_a_handshake_waits_for_its_peer(tmp_path: Path) -> None:
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    with linked() as (link, sock):
+        peer = Peer(sock)
+        link.start_tls(context)
+        assert not link.shake_hands()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.progress)
+            await wait_all_tasks_blocked()
+            peer.shake_hands()
+        assert not link.shake_hands()
+
+
+async def test_there_is_no_handshake_without_tls() -> None:
+    with linked() as (link, _), pytest.raises(OSError, match="no TLS"):
+        link.shake_hands()

@@ -1,11 +1,16 @@
 """Commands of the client: what is read, what is answered by us, and what counts as an error."""
 
+from dataclasses import replace
+
 import pytest
 
 from smtproxy.sample.script import Point, Rule, Say
-from smtproxy.session.settings import RelaySettings
+from smtproxy.session import events
+from smtproxy.session.dialogue import Tls
+from smtproxy.session.settings import ClientTls, OpenMode, RelaySettings
+from tests.fakes.laboratory import Laboratory
 from tests.session.parts import HOSTNAME
-from tests.session.sample import begin, codes, greeted
+from tests.session.sample import BODY, begin, begin_body, codes, greeted
 
 
 @pytest.mark.parametrize(
@@ -153,3 +158,84 @@ def test_quit_is_an_end() -> None:
     lab = greeted()
     assert codes(lab.send(b"QUIT\r\nNOOP\r\n")) == [221]
     assert (lab.log[-1][1]["ended"], lab.log[-1][1]["by"]) == ("quit", "client")
+
+
+# STARTTLS
+
+
+STARTTLS = RelaySettings(HOSTNAME, client_tls=ClientTls.STARTTLS)
+TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
+def _secured(lab: Laboratory) -> Laboratory:
+    """Let the client ask for TLS, and the handshake go well."""
+    assert codes(lab.send(b"STARTTLS\r\n")) == [220]
+    lab.event(events.Secured(TLS))
+    lab.run()
+    return lab
+
+
+def test_tls_is_begun_behind_its_answer_and_what_was_said_before_is_forgotten() -> None:
+    lab = greeted(settings=STARTTLS)
+    assert b"STARTTLS" in lab.heard
+    lab.send(b"STARTTLS\r\n")
+    assert [kind for _, kind in lab.timeline[-2:]] == [
+        events.Answer(b"220 2.0.0 Ready to start TLS\r\n"),
+        events.StartTls(),
+    ]
+    assert lab.relay.waits_for is events.Wait.TLS
+    lab.event(events.Secured(TLS))
+    assert lab.dialogue.tls == TLS
+    assert lab.dialogue.hello is None
+    assert codes(lab.send(b"MAIL FROM:<a@b.example>\r\n")) == [503]
+
+
+def test_tls_is_not_offered_twice() -> None:
+    lab = _secured(greeted(settings=STARTTLS))
+    assert b"STARTTLS" not in lab.send(b"EHLO client.example\r\n")
+    assert codes(lab.send(b"STARTTLS\r\n")) == [503]
+    assert lab.dialogue.errors == 1
+
+
+@pytest.mark.parametrize("behind", [b"EHLO evil.example\r\n", b"\x16\x03\x01", b"N"])
+def test_what_stands_behind_starttls_in_clear_text_is_never_obeyed(behind: bytes) -> None:
+    """CVE-2011-0411: it was read later, as if TLS had protected it."""
+    lab = greeted(settings=STARTTLS)
+    assert codes(lab.send(b"STARTTLS\r\n" + behind)) == [554]
+    assert lab.finished
+    assert lab.effects(events.StartTls) == []
+    assert lab.log[-1][1]["ended"] == "tls_injected"
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "code"),
+    [
+        (b"", b"STARTTLS now", 501),
+        (b"MAIL FROM:<a@b.example>\r\n", b"STARTTLS", 503),
+    ],
+)
+def test_starttls_out_of_place(before: bytes, command: bytes, code: int) -> None:
+    lab = greeted(settings=STARTTLS)
+    lab.send(before)
+    assert codes(lab.send(command + b"\r\n")) == [code]
+    assert lab.dialogue.errors == 1
+    assert lab.relay.waits_for is events.Wait.CLIENT
+
+
+def test_a_handshake_holds_no_backend_connection() -> None:
+    lab = greeted(settings=replace(STARTTLS, open=OpenMode.CONNECT))
+    assert lab.record.opened == 1
+    lab.send(b"STARTTLS\r\n")
+    assert lab.line is None
+
+
+def test_mail_under_tls_says_so_in_its_trace() -> None:
+    lab = _secured(greeted(settings=STARTTLS))
+    lab.send(b"EHLO client.example\r\n")
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+    header = lab.record.accepted[0].body
+    assert b"\r\n (using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)\r\n" in header
+    assert b" with ESMTPS id " in header
+    lab.send(b"QUIT\r\n")
+    assert (lab.log[-1][1]["tls"], lab.log[-1][1]["cipher"]) == (TLS.version, TLS.cipher)

@@ -4,10 +4,11 @@ import pytest
 
 from smtproxy.sample.script import Normal, Pause, Point, Rule, Silence
 from smtproxy.session import events
+from smtproxy.session.dialogue import Tls
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.relay import Relay
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.settings import BodyMode, ClientTls, OpenMode, RelaySettings
 from smtproxy.session.verdicts import Accepted, Stage
 from tests.fakes.laboratory import Laboratory
 from tests.session.parts import HOSTNAME, NOW, PHRASES, SETTINGS, dialogue
@@ -238,3 +239,66 @@ def test_a_verdict_that_never_comes_is_a_fault_of_ours() -> None:
     lab.event(events.Timeout())
     assert lab.codes[-1] == 421
     assert lab.log[-1][1]["ended"] == "crash"
+
+
+# TLS
+
+
+IMPLICIT = RelaySettings(HOSTNAME, client_tls=ClientTls.IMPLICIT)
+TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
+def test_nothing_is_said_before_an_implicit_handshake_is_finished() -> None:
+    lab = Laboratory(IMPLICIT).start()
+    assert lab.effects(events.StartTls) == [events.StartTls()]
+    assert lab.heard == b""
+    lab.event(events.Secured(TLS))
+    assert codes(lab.heard) == [220]
+    assert lab.dialogue.tls == TLS
+
+
+def test_a_handshake_that_fails_ends_the_session_without_a_word() -> None:
+    lab = Laboratory(IMPLICIT).start()
+    lab.event(events.NotSecured("no shared cipher"))
+    assert lab.finished
+    assert lab.heard == b""
+    (line,) = lab.lines(LogEvent.SESSION)
+    assert (line["ended"], line["by"], line["tls"], line["tls_failed"]) == (
+        "tls_failed",
+        "client",
+        None,
+        "no shared cipher",
+    )
+
+
+def test_a_handshake_has_its_time() -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, client_tls=ClientTls.STARTTLS), tls_time=60)
+    lab.send(b"STARTTLS\r\n")
+    assert lab.relay.deadline == lab.now + 60
+    lab.pass_time(60)
+    assert lab.lines(LogEvent.SESSION)[0]["tls_failed"] == "timeout"
+
+
+@pytest.mark.parametrize("event", [events.Shutdown(now=True), events.Crashed()])
+def test_in_a_handshake_nothing_is_said_even_at_the_end(event: events.Event) -> None:
+    lab = Laboratory(IMPLICIT).start()
+    lab.event(event)
+    assert lab.finished
+
+
+def test_a_handshake_that_nobody_waits_for_means_nothing() -> None:
+    lab = greeted()
+    for event in (events.Secured(TLS), events.NotSecured("late")):
+        lab.event(event)
+    assert lab.dialogue.tls is None
+    assert codes(lab.send(b"NOOP\r\n")) == [250]
+
+
+def test_a_drain_waits_for_the_handshake_and_says_goodbye_behind_it() -> None:
+    lab = Laboratory(RelaySettings(HOSTNAME, client_tls=ClientTls.STARTTLS)).start()
+    lab.send(b"EHLO client.example\r\nSTARTTLS\r\n")
+    lab.event(events.Shutdown())
+    assert not lab.finished
+    lab.event(events.Secured(TLS))
+    assert lab.codes[-1] == 421
+    assert lab.finished

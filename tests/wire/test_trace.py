@@ -17,12 +17,15 @@ WHOLE = re.compile(
 )
 
 
-def field(hello: str | None, client: str = "192.0.2.1", timestamp: float = 1795493804.0) -> bytes:
+def field(
+    hello: str | None, client: str = "192.0.2.1", timestamp: float = 1795493804.0, tls: str | None = None
+) -> bytes:
     return received_field(
         hello=hello,
         client=client,
         hostname="mx.example.org",
         protocol="ESMTP",
+        tls=tls,
         transaction="7kq.1",
         timestamp=timestamp,
     )
@@ -40,6 +43,15 @@ def test_the_whole_field() -> None:
         b" by mx.example.org with ESMTP id 7kq.1;\r\n"
         b" Tue, 24 Nov 2026 04:16:44 +0000\r\n"
     )
+
+
+def test_what_protects_the_connection_is_a_comment_of_its_own_line() -> None:
+    written = field("client.example", tls="TLSv1.3 with cipher TLS_AES_256_GCM_SHA384")
+    assert written.splitlines()[:3] == [
+        b"Received: from client.example ([192.0.2.1])",
+        b" (using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384)",
+        b" by mx.example.org with ESMTP id 7kq.1;",
+    ]
 
 
 @pytest.mark.parametrize("timestamp", [0.0, 951782400.0, 1795493804.999, 4102444799.5])

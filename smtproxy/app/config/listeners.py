@@ -13,7 +13,9 @@ from smtproxy.app.config.backends import checked_name
 from smtproxy.app.config.domains import ANY, checked_domain, checked_domains
 from smtproxy.app.config.survey import Survey, survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
+from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
 from smtproxy.app.config.units import Count, Duration, Size, show_octets, show_seconds
+from smtproxy.network.tls import Version
 from smtproxy.session.settings import BodyMode
 from smtproxy.wire.newlines import NewlineMode
 
@@ -68,10 +70,6 @@ def _read_domain(value: object) -> str:
     return value if value == ANY else checked_domain(value)
 
 
-def _not_yet(_value: object) -> object:
-    raise ValueError("STARTTLS comes with the next version; take this key out until then")
-
-
 Domain = Annotated[str, BeforeValidator(_read_domain)]
 
 
@@ -107,7 +105,31 @@ class Listener(BaseModel):
             "far as the backend lets it.",
         ),
     ]
-    tls: Annotated[None, BeforeValidator(_not_yet), Field(description="STARTTLS: comes with the next version.")] = None
+    tls: Annotated[
+        tuple[KeyPair, ...],
+        BeforeValidator(one_or_more),
+        Field(
+            description='{ certificate = "FILE", key = "FILE" }, or a list of them: the one that names what the client '
+            "asks for (SNI) is shown, else the first. Without it clients speak clear text."
+        ),
+    ] = ()
+    tls_mode: Annotated[
+        Literal["starttls", "implicit"],
+        one_of(["starttls", "implicit"]),
+        Field(description="starttls: in the dialogue, for clients that ask; implicit: from the first octet on."),
+    ] = "starttls"
+    tls_oldest: Annotated[
+        Version,
+        member_of(Version),
+        Field(
+            description="The oldest version of TLS. A sender that has only an older one often falls back to clear text."
+        ),
+    ] = Version.TLS_1_2
+    tls_ciphers: Annotated[
+        str,
+        AfterValidator(checked_ciphers),
+        Field(description="OpenSSL's cipher list for TLS 1.2 and older; empty: OpenSSL's own."),
+    ] = ""
     body: Annotated[
         BodyMode,
         member_of(BodyMode),

@@ -1,0 +1,63 @@
+"""The settings of TLS: certificates for clients, and how old a version may be.
+
+A certificate is read when the configuration is: a key of another certificate is a mistake of the file, found by
+`check`, and not one that the first client finds.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+
+from smtproxy.app.config.survey import survey_of
+from smtproxy.app.config.tables import STRICT
+from smtproxy.network.tls import Certificate, CertificateError, check_ciphers, read_certificate
+
+
+def _file(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be the path of a file")
+    return survey_of(info).path.absolute().parent / value
+
+
+File = Annotated[Path, BeforeValidator(_file)]
+
+
+class KeyPair(BaseModel):
+    """A certificate and its key."""
+
+    model_config = STRICT
+    certificate: Annotated[File, Field(description="The certificate and its chain, PEM, our own first.")]
+    key: Annotated[File, Field(description="Its private key, PEM, without a passphrase.")]
+
+    _read: Certificate = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _fits(self, info: ValidationInfo) -> "KeyPair":
+        try:
+            self._read = read_certificate(self.certificate, self.key)
+        except CertificateError as error:
+            beside = f"{survey_of(info).path.absolute().parent}/"
+            raise ValueError(str(error).replace(beside, "")) from None
+        return self
+
+    @property
+    def read(self) -> Certificate:
+        """The certificate, as it was when the configuration was read."""
+        return self._read
+
+
+def one_or_more(value: object) -> object:
+    """Take one table for a list of one."""
+    if isinstance(value, dict):
+        return (value,)
+    if isinstance(value, list):
+        return tuple(value)
+    raise ValueError('must be { certificate = "...", key = "..." }, or a list of such tables')
+
+
+def checked_ciphers(text: str) -> str:
+    """Let OpenSSL say whether it knows a cipher list. Raises ValueError."""
+    if text:
+        check_ciphers(text)
+    return text
