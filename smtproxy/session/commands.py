@@ -152,6 +152,8 @@ def _tls(c: Conversation, slot: Slot, command: Command) -> None:
         c.reply(slot, Own.NOT_IMPLEMENTED, error=True)
     elif c.dialogue.tls is not None:
         c.reply(slot, Own.TLS_TWICE, error=True)
+    elif c.phase is not Phase.READY:
+        c.reply(slot, Own.HELLO_FIRST if c.phase is Phase.START else Own.TLS_LATE, error=True)
     elif command.argument:
         c.reply(slot, Own.TLS_ARGUMENT, error=True)
     elif len(c.lines):

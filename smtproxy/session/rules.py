@@ -90,9 +90,7 @@ RULES: Mapping[str, Rule] = {
         {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST},
         barrier=True,
     ),
-    "STARTTLS": Rule(
-        Act.TLS, frozenset({Phase.READY}), {Phase.START: Own.HELLO_FIRST, Phase.MAIL: Own.TLS_LATE}, barrier=True
-    ),
+    "STARTTLS": Rule(Act.TLS, _ANY, _NOWHERE, barrier=True),  # 502 everywhere where there is no certificate
     "RSET": Rule(Act.RESET, _ANY, _NOWHERE, says=Own.RESET, barrier=True, junk=True),
     "NOOP": _said(Own.NOTHING, junk=True),
     "HELP": _said(Own.HELP, junk=True),
