@@ -46,6 +46,8 @@ def _listener(listener: Listener) -> list[tuple[str, str]]:
         ("TLS", _tls(listener)),
         ("commits within", f"{show_seconds(listener.commit_by)} of the final dot"),
     ]
+    if listener.proxy_protocol:
+        rows.append(("PROXY protocol", f"demanded from {', '.join(map(str, listener.proxy_protocol))}"))
     if listener.allow_routing_local_parts:
         rows.append(("routing allowed", ", ".join(listener.allow_routing_local_parts)))
     return rows

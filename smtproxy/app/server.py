@@ -158,7 +158,8 @@ class _Server:
                 self._journal,
                 memory,
                 disk,
-                tls(listener),
+                tls=tls(listener),
+                balancers=listener.proxy_protocol,
             )
             for listener in config.listeners
         ]

@@ -16,7 +16,7 @@ session ends in `_end`, with its log lines written.
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ from smtproxy.policy.replies import Phrasebook
 from smtproxy.session import events
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.memory import Memory
+from smtproxy.session.networks import Network
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
@@ -75,6 +76,8 @@ class Service:
     disk: Memory
     tls: ssl.SSLContext | None = None
     """For clients; needed where the settings say that they may use TLS."""
+    balancers: tuple[Network, ...] = ()
+    """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
     """Directory of held bodies; None: the system's for temporary files."""
 
@@ -85,6 +88,10 @@ def _judge(policy: Policy, dialogue: Dialogue, phrases: Phrasebook, stage: Stage
     No method of the session: a relay that held its session would leave each of them to the garbage collector.
     """
     return policy.judge(Evidence(stage, dialogue), phrases)
+
+
+async def _arrived(_session: "Session") -> events.Event:
+    return events.Started()
 
 
 class Session:
@@ -146,7 +153,22 @@ class Session:
         self._writing = False
         """It waits until a peer takes octets."""
 
-    # What the sweeper, the pool and the server see
+    # What the listener, the sweeper, the pool and the server see
+
+    @property
+    def link(self) -> Link:
+        """The client's connection."""
+        return self._client
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
+        return self._relay.dialogue.client
+
+    def introduce(self, client: str, port: int) -> None:
+        """Whose connection this is comes through a balancer. Before the relay hears of anything."""
+        dialogue = self._relay.dialogue
+        dialogue.proxy, dialogue.client, dialogue.port = dialogue.client, client, port
 
     @property
     def recallable_since(self) -> float | None:
@@ -249,12 +271,15 @@ class Session:
 
     # The session
 
-    async def run(self) -> None:
-        """Serve the client until the relay has finished. Raises nothing but cancellation."""
+    async def run(self, arrival: "Callable[[Session], Awaitable[events.Event]]" = _arrived) -> None:
+        """Serve the client until the relay has finished. Raises nothing but cancellation.
+
+        `arrival` says how it begins, once it is known who the client is.
+        """
         relay = self._relay
         try:
             try:
-                event: events.Event | None = events.Started()
+                event: events.Event | None = await arrival(self)
                 while event is not None:
                     now = trio.current_time()
                     effects = relay.handle(event, now)

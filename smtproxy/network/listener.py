@@ -8,7 +8,10 @@ import socket
 import trio
 
 from smtproxy.network.driver import Service, Session
+from smtproxy.network.proxy_protocol import HeaderError, introduced
 from smtproxy.network.sockets import EXHAUSTED, prepare
+from smtproxy.session import events
+from smtproxy.session.networks import address_of, within
 from smtproxy.session.records import Event
 
 BATCH = 64
@@ -63,9 +66,23 @@ class Listener:
 
     async def _run(self, session: Session) -> None:
         try:
-            await session.run()
+            await session.run(self._arrival)
         finally:
             self._sessions.discard(session)
+
+    async def _arrival(self, session: Session) -> events.Event:
+        """Find out who the client is."""
+        service = self._service
+        if service.balancers and within(address_of(session.client), service.balancers):
+            try:
+                client = await introduced(session.link, service.settings.limits)
+            except HeaderError as error:
+                session.introduce("", 0)
+                note = {"check": "proxy_protocol", "stage": "connect", "reason": str(error), "action": "drop"}
+                return events.TurnedAway("proxy_header", note)
+            if client is not None:
+                session.introduce(*client)
+        return events.Started()
 
     async def _pause(self, reason: str) -> None:
         if self._paused_at is None:

@@ -31,10 +31,10 @@ class Account:
     def fields(self, dialogue: Dialogue, listener: str, connections: int, ended: str, by: str) -> Mapping[str, object]:
         """Return the fields of the `session` line."""
         hello = dialogue.hello
-        return {
+        fields: dict[str, object] = {
             "session": dialogue.session,
             "listener": listener,
-            "client": dialogue.client,
+            "client": dialogue.client or None,
             "port": dialogue.port,
             "hello": None if hello is None else hello.name,
             "hello_verb": None if hello is None else hello.verb,
@@ -58,3 +58,6 @@ class Account:
             "reply": said(self.last_reply),
             "origins": self.origins,
         }
+        if dialogue.proxy:
+            fields["proxy"] = dialogue.proxy
+        return fields

@@ -45,12 +45,14 @@ class Dialogue:
     session: str
     """Session id."""
     client: str
-    """Address of the client."""
+    """Address of the client; empty: its balancer did not say."""
     port: int = 0
     now: float = 0.0
     """Seconds on the clock of the events; not the time of day."""
     tls: Tls | None = None
     """None: the client speaks in clear text."""
+    proxy: str = ""
+    """Address of the balancer it came through (PROXY protocol); empty: none."""
     hello: Hello | None = None
     envelope: Envelope | None = None
     recipient: Recipient | None = None

@@ -40,6 +40,16 @@ class Started:
 
 
 @value
+class TurnedAway:
+    """The connection is not to be served, for a reason that lies before the dialogue. Comes instead of `Started`."""
+
+    why: str
+    """How the session ended, for the log."""
+    note: Mapping[str, object]
+    """What was found, in the form of the log."""
+
+
+@value
 class ClientBytes:
     """Octets from the client, never empty."""
 
@@ -151,6 +161,7 @@ class Crashed:
 
 Event: TypeAlias = (
     Started
+    | TurnedAway
     | ClientBytes
     | ClientClosed
     | Secured

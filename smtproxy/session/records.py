@@ -56,12 +56,15 @@ _IDS = {
     "transaction": "id of the mail transaction: session id, dot, number of the transaction in the session",
 }
 
+_PROXY = "address of the balancer, where the client came through one (PROXY protocol)"
+
 FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.SESSION: {
         "session": _IDS["session"],
         "listener": "name of the listener",
-        "client": "address of the client",
+        "client": "address of the client; null if its balancer did not say it (`ended`: proxy_header)",
         "port": "port of the client",
+        "proxy": _PROXY,
         "hello": "what the client called itself in its last EHLO or HELO",
         "hello_verb": "EHLO or HELO",
         "tls": "version of TLS the client spoke last; null: clear text",
@@ -79,7 +82,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "findings": "findings of the stages before a transaction, as in `message`",
         "duration": "seconds from accept to end",
         "waited": "seconds spent per kind of wait: client, backend, verdict, delay, tls",
-        "ended": "how it ended: quit, closed, reset, timeout, refused, errors, tls_failed, shutdown, crash, ...",
+        "ended": "how it ended: quit, closed, reset, timeout, refused, errors, tls_failed, proxy_header, shutdown, ...",
         "by": "who ended it: client, proxy, or the name of a check",
         "reply": "the last reply the client was sent",
         "origins": "number of replies sent by origin: backend, protocol, or the name of a check",
@@ -99,6 +102,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "transaction": _IDS["transaction"],
         "listener": "name of the listener",
         "client": "address of the client",
+        "proxy": _PROXY,
         "hello": "what the client called itself",
         "sender": "envelope sender, empty for the null path",
         "parameters": "parameters of MAIL as forwarded",

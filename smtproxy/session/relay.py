@@ -44,6 +44,7 @@ from smtproxy.session.events import (
     Started,
     Stored,
     Timeout,
+    TurnedAway,
     Wait,
 )
 from smtproxy.session.memory import Memory
@@ -227,6 +228,15 @@ class Relay:
             c.account.tls_failed = event.why
             c.finish("tls_failed", "client")
 
+    def _turned_away(self, event: TurnedAway) -> None:
+        """Nothing was said and nothing will be: one line in the log, and the end."""
+        c = self._c
+        if not c.session_due:  # it has not started
+            c.account.started = c.dialogue.now
+            c.account.note((event.note,), c.settings.limits.logged_findings)
+            c.finish(event.why, "proxy")
+            c.lingers = False
+
     def _octets(self, event: ClientBytes) -> None:
         c = self._c
         c.dialogue.octets_in += len(event.octets)
@@ -331,6 +341,7 @@ class Relay:
 
     _TAKE: ClassVar[Mapping[type[Event], Callable[["Relay", Any], None]]] = {
         Started: lambda self, _: self._start(),
+        TurnedAway: _turned_away,
         ClientBytes: _octets,
         ClientClosed: lambda self, event: self._client_closed(event.how),
         Secured: _secured,

@@ -107,6 +107,8 @@ class Transaction:
             "changes": self.changes,
             "duration": round(dialogue.now - self.started, 4),
         }
+        if dialogue.proxy:
+            fields["proxy"] = dialogue.proxy
         if envelope.parameters:
             fields["parameters"] = " ".join(k if v is None else f"{k}={v}" for k, v in envelope.parameters)
         if self.body is not None:

@@ -32,6 +32,7 @@ from smtproxy.sample.script import Script
 from smtproxy.sample.server import serve
 from smtproxy.session.limits import Limits
 from smtproxy.session.memory import Memory
+from smtproxy.session.networks import Network
 from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
 from tests.fakes.heard import Heard
@@ -240,6 +241,7 @@ async def stage(
     warm: int = 0,
     disk: int = ROOM,
     tls: ssl.SSLContext | None = None,
+    balancers: tuple[Network, ...] = (),
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
     by the rules. At the end nobody may hold anything any more.
@@ -259,7 +261,8 @@ async def stage(
         for one in pool.servers:
             one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)
-        service = Service(settings, policy or default_policy(settings), pool, journal, Memory(ROOM), Memory(disk), tls)
+        judges = policy or default_policy(settings)
+        service = Service(settings, judges, pool, journal, Memory(ROOM), Memory(disk), tls=tls, balancers=balancers)
         with listen(Endpoint("127.0.0.1", 0)) as sock:
             here = Stage(service, journal, records, sock, nursery)
             try:

@@ -6,6 +6,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from errno import ECONNABORTED, ENOMEM, EPROTO
+from ipaddress import ip_network
 
 import pytest
 import trio
@@ -35,9 +36,10 @@ async def listening(
 
 
 @contextlib.asynccontextmanager
-async def client(where: Endpoint) -> AsyncIterator[Client]:
-    """A connected client."""
-    stream = await trio.open_tcp_stream(where.host, where.port)
+async def client(where: Endpoint, *, source: str = "127.0.0.1") -> AsyncIterator[Client]:
+    """A connected client, with this address where it comes by IPv4."""
+    own = None if ":" in where.host else source
+    stream = await trio.open_tcp_stream(where.host, where.port, local_address=own)
     try:
         yield Client(stream)
     finally:
@@ -205,3 +207,106 @@ async def test_stopping_to_accept_leaves_the_sessions_alone(mock_clock: MockCloc
                 async with client(bound(sock)):
                     await quiet()
                     assert len(sessions) == 1
+
+
+BALANCERS = (ip_network("127.0.0.2"), ip_network("127.0.0.16/30"))
+HEADER = b"PROXY TCP4 192.0.2.9 198.51.100.1 4711 25\r\n"
+
+
+async def test_the_client_is_whom_its_balancer_names(mock_clock: MockClock) -> None:
+    async with stage(balancers=BALANCERS) as here, listening(here) as (where, _):
+        async with client(where, source="127.0.0.2") as one:
+            await one.say(HEADER)
+            assert await heard(one) == [220]
+            await one.say(b"EHLO client.example\r\n")
+            (reply,) = await one.hear(1)
+            assert b"192.0.2.9" in reply.octets
+            await one.say(b"MAIL FROM:<a@client.example>\r\nRCPT TO:<user@example.org>\r\nDATA\r\n")
+            assert [one.code for one in await one.hear(3)] == [250, 250, 354]
+            await one.say(b"text\r\n.\r\nQUIT\r\n")
+            assert [one.code for one in await one.hear(2)] == [250, 221]
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        (mail,) = here.record.accepted
+        assert mail.wire.startswith(b"Received: from client.example ([192.0.2.9])\r\n")
+        session, message = here.journal.one(Event.SESSION), here.journal.one(Event.MESSAGE)
+        assert (session["client"], session["port"], session["proxy"]) == ("192.0.2.9", 4711, "127.0.0.2")
+        assert (message["client"], message["proxy"]) == ("192.0.2.9", "127.0.0.2")
+
+
+async def test_what_came_behind_the_header_is_the_clients(mock_clock: MockClock) -> None:
+    async with stage(balancers=BALANCERS) as here, listening(here) as (where, _):
+        async with client(where, source="127.0.0.18") as one:
+            await one.say(HEADER + b"NOOP\r\n" + HEADER + b"QUIT\r\n")
+            assert [reply.code for reply in await one.hear(4)] == [220, 250, 500, 221]
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        assert here.journal.one(Event.SESSION)["commands"] == 3
+
+
+@pytest.mark.parametrize("header", [b"PROXY UNKNOWN\r\n", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"])
+async def test_a_balancer_that_looks_after_us_is_answered(header: bytes, mock_clock: MockClock) -> None:
+    async with stage(balancers=BALANCERS) as here, listening(here) as (where, _):
+        async with client(where, source="127.0.0.2") as one:
+            await one.say(header)
+            assert await heard(one) == [220]
+            await one.say(b"QUIT\r\n")
+            assert await heard(one) == [221]
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        line = here.journal.one(Event.SESSION)
+        assert line["client"] == "127.0.0.2"
+        assert "proxy" not in line
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"EHLO client.example\r\n", "missing"),
+        (HEADER.replace(b"4711", b"x"), "malformed"),
+        (b"", "timeout"),
+        (HEADER[:-2], "timeout"),
+    ],
+)
+async def test_without_its_header_a_balancer_hears_nothing(said: bytes, reason: str, mock_clock: MockClock) -> None:
+    async with stage(balancers=BALANCERS) as here, listening(here) as (where, _):
+        async with client(where, source="127.0.0.2") as one:
+            await one.say(said)
+            if reason == "timeout":
+                await here.pass_time(here.service.settings.limits.proxy_header_time)
+            assert await one.hear_the_end() == []
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        line = here.journal.one(Event.SESSION)
+        assert (line["client"], line["proxy"]) == (None, "127.0.0.2")
+        assert (line["ended"], line["by"], line["commands"], line["octets_out"]) == ("proxy_header", "proxy", 0, 0)
+        assert line["findings"] == [
+            {"check": "proxy_protocol", "stage": "connect", "reason": reason, "action": "drop"},
+        ]
+
+
+async def test_from_elsewhere_no_header_is_believed(mock_clock: MockClock) -> None:
+    async with stage(balancers=BALANCERS) as here, listening(here) as (where, _):
+        async with client(where, source="127.0.0.3") as one:
+            assert await heard(one) == [220]
+            await one.say(HEADER)
+            assert await heard(one) == [500]
+            await one.say(b"QUIT\r\n")
+            assert await heard(one) == [221]
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        line = here.journal.one(Event.SESSION)
+        assert (line["client"], line["errors"]) == ("127.0.0.3", 1)
+        assert "proxy" not in line
+
+
+async def test_who_waits_for_a_header_counts_as_a_session(mock_clock: MockClock) -> None:
+    async with (
+        stage(balancers=BALANCERS) as here,
+        listening(here, most=1) as (where, sessions),
+        client(where, source="127.0.0.2"),
+        client(where) as other,
+    ):
+        await until(lambda: len(sessions) == 1)
+        await here.pass_time(PAUSE)
+        assert len(sessions) == 1
+        await here.pass_time(here.service.settings.limits.proxy_header_time)
+        await until(lambda: bool(here.journal.of(Event.SESSION)))
+        await here.pass_time(PAUSE)
+        assert await heard(other) == [220]
+        await other.leave("closed")

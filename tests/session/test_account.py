@@ -8,8 +8,12 @@ from tests.session.parts import NOW, OK, dialogue
 
 
 def test_the_line_has_all_documented_fields_and_no_other() -> None:
-    fields = Account(NOW).fields(dialogue(), "mx", 0, "quit", "client")
+    facts = dialogue()
+    direct = Account(NOW).fields(facts, "mx", 0, "quit", "client")
+    facts.proxy = "192.0.2.1"
+    fields = Account(NOW).fields(facts, "mx", 0, "quit", "client")
     assert set(fields) == set(FIELDS[Event.SESSION])
+    assert set(fields) - set(direct) == {"proxy"}
 
 
 def test_what_the_line_says() -> None:

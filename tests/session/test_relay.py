@@ -24,6 +24,24 @@ def test_a_backend_that_was_never_reached_is_told_before_the_banner() -> None:
     assert relay.over
 
 
+def test_who_is_turned_away_has_a_line_in_the_log() -> None:
+    lab = Laboratory()
+    lab.event(events.TurnedAway("proxy_header", {"check": "proxy_protocol"}))
+    assert lab.finished
+    assert lab.heard == b""
+    assert not lab.relay.lingers
+    ((kind, line),) = lab.log
+    assert kind is LogEvent.SESSION
+    assert (line["ended"], line["by"]) == ("proxy_header", "proxy")
+    assert line["findings"] == [{"check": "proxy_protocol"}]
+
+
+def test_who_is_in_is_not_turned_away() -> None:
+    lab = greeted()
+    lab.event(events.TurnedAway("proxy_header", {}))
+    assert not lab.finished
+
+
 def test_verdicts_come_as_events_where_nobody_judges_on_the_spot() -> None:
     lab = Laboratory()
     lab.on_judge = lambda _: None

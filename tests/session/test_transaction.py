@@ -59,6 +59,7 @@ def test_the_full_line() -> None:
     made.envelope.parameters = parse_mail(b"FROM:<> SIZE=10 SMTPUTF8").parameters
     made.body, made.dot_at = "hold", NOW - 1
     facts = dialogue(made.envelope)
+    facts.proxy = "192.0.2.1"
     facts.message = MessageFacts(10, bare_newlines=False, dot_line=False, received=2, message_id="<1@x>")
     fields = made.fields(facts, SETTINGS, Ending("delivered", "backend", _QUEUED), Passage(_QUEUED, "b:25", 1))
     assert set(fields) == set(FIELDS[Event.MESSAGE])

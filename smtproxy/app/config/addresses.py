@@ -5,10 +5,11 @@ Must never ask the DNS: whether a name resolves is no matter of the configuratio
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, TypeAlias
 
 from smtproxy.app.config.domains import checked_domain
+from smtproxy.session.networks import Network
 
 EMBEDDED: Final = ("exchange",)
 """Names of the sample servers that come with smtproxy."""
@@ -70,6 +71,23 @@ def bind(value: str) -> Address:
         raise ValueError(f'"{host}" is no IP address: a listener binds addresses, not names')
     _plain(ip)
     return Address(str(ip), port)
+
+
+def network(value: object) -> Network:
+    """Read a network of clients, or the address of one. Raises ValueError with what is wrong."""
+    if not isinstance(value, str):
+        raise ValueError('must be a string like "10.0.0.0/8"')  # noqa: TRY004 - pydantic collects ValueErrors
+    try:
+        found = ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(
+            f'"{value}" is no network: write it as in "10.0.0.0/8", "2001:db8::/32" or "10.0.0.1"'
+        ) from None
+    ip = ip_address(value.partition("/")[0])
+    _plain(ip)
+    if ip != found.network_address:
+        raise ValueError(f'"{value}" names one address and a network at once: write "{found}" or "{ip}"')
+    return found
 
 
 def server(value: str) -> Server:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
-from smtproxy.app.config.addresses import Address, bind, literal
+from smtproxy.app.config.addresses import Address, bind, literal, network
 from smtproxy.app.config.backends import checked_name
 from smtproxy.app.config.domains import ANY, checked_domain, checked_domains
 from smtproxy.app.config.survey import Survey, survey_of
@@ -16,6 +16,7 @@ from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
 from smtproxy.app.config.units import Count, Duration, Size, show_octets, show_seconds
 from smtproxy.network.tls import Version
+from smtproxy.session.networks import Network
 from smtproxy.session.settings import BodyMode
 from smtproxy.wire.newlines import NewlineMode
 
@@ -71,6 +72,7 @@ def _read_domain(value: object) -> str:
 
 
 Domain = Annotated[str, BeforeValidator(_read_domain)]
+ClientNetwork = Annotated[Network, BeforeValidator(network)]
 
 
 class Listener(BaseModel):
@@ -130,6 +132,14 @@ class Listener(BaseModel):
         AfterValidator(checked_ciphers),
         Field(description="OpenSSL's cipher list for TLS 1.2 and older; empty: OpenSSL's own."),
     ] = ""
+    proxy_protocol: Annotated[
+        tuple[ClientNetwork, ...],
+        LIST,
+        Field(
+            description='Networks of balancers, as in ["10.0.0.0/8"]: a connection from there must begin with a PROXY '
+            "protocol header (version 1 or 2), and its client is whom the header names. No other one is believed.",
+        ),
+    ] = ()
     body: Annotated[
         BodyMode,
         member_of(BodyMode),

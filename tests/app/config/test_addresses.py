@@ -1,12 +1,13 @@
 """Addresses to listen on and to connect to. Wrong ones are in configurations/bind_is_no_address and server_is_none."""
 
 from contextlib import suppress
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtproxy.app.config.addresses import Address, Embedded, bind, literal, server
+from smtproxy.app.config.addresses import Address, Embedded, bind, literal, network, server
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,13 @@ def test_literals() -> None:
     assert literal("mx.example.org") is None
 
 
+def test_networks() -> None:
+    assert network("10.0.0.0/8") == ip_network("10.0.0.0/8")
+    assert network("192.0.2.7") == ip_network("192.0.2.7/32")
+    assert network("2001:db8::1") == ip_network("2001:db8::1/128")
+    assert network("0.0.0.0/0") == ip_network("0.0.0.0/0")
+
+
 @given(st.ip_addresses(), st.integers(0, 65535))
 def test_every_plain_address_reads_back(ip: object, port: int) -> None:
     address = Address(str(ip), port)
@@ -79,7 +87,7 @@ def test_every_plain_address_reads_back(ip: object, port: int) -> None:
 
 @given(st.text(max_size=30) | st.from_regex(r"[\[\]0-9a-f:.%*]{1,20}", fullmatch=True))
 def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
-    for read in (bind, server):
+    for read in (bind, server, network):
         with suppress(ValueError):
             found = read(text)
             assert read(str(found)) == found

@@ -33,7 +33,8 @@ CONTRACT = {
     "server": {"hostname", "workers", "drain_timeout"},
     "listeners": {
         "name", "bind", "role", "backend", "domains", "tls", "tls_mode", "tls_oldest", "tls_ciphers", "body",
-        "bare_newlines", "max_message_size", "max_recipients", "commit_by", "allow_routing_local_parts",
+        "bare_newlines", "max_message_size", "max_recipients", "commit_by", "proxy_protocol",
+        "allow_routing_local_parts",
     },
     "listeners.tls": {"certificate", "key"},
     "backends": {"servers", "max_connections", "open", "lease", "idle", "tls", "chunking", "trace_header"},

@@ -23,20 +23,21 @@ defaults
     timeout server 10m
 listen mail
     bind {host}:{port}
-    server backend {host}:{backend}
+    server backend {host}:{backend}{options}
 """
 
 
 class Haproxy:
     """A running haproxy; use it in a `with` statement."""
 
-    def __init__(self, directory: Path, backend: int, *, cores: Sequence[int] = ()) -> None:
+    def __init__(self, directory: Path, backend: int, *, options: str = "", cores: Sequence[int] = ()) -> None:
+        """Start it before a server on this port; `options` stand behind its address, as in " send-proxy-v2"."""
         program = find_program("haproxy", "haproxy")
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         configuration = directory / "haproxy.cfg"
         configuration.write_text(
-            _CONFIGURATION.format(connections=CONNECTIONS, host=HOST, port=self.port, backend=backend)
+            _CONFIGURATION.format(connections=CONNECTIONS, host=HOST, port=self.port, backend=backend, options=options)
         )
         with on_cores(cores):
             self.child = Child("haproxy", [program, "-db", "-f", str(configuration)], directory)

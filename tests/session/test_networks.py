@@ -1,0 +1,59 @@
+"""Addresses of clients in one form each, and the networks they are in."""
+
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtproxy.session.networks import address_of, within
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::FFFF:c000:201", "192.0.2.1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("::192.0.2.1", "::192.0.2.1"),
+    ],
+)
+def test_one_form_each(text: str, address: str) -> None:
+    assert address_of(text) == ip_address(address)
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "192.0.2", "192.0.2.1:25", "[::1]", "1.2.3.4/32"])
+def test_what_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        address_of(text)
+
+
+NETWORKS = (ip_network("10.0.0.0/8"), ip_network("192.0.2.7"), ip_network("2001:db8::/32"))
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("10.255.0.1", True),
+        ("11.0.0.1", False),
+        ("192.0.2.7", True),
+        ("192.0.2.8", False),
+        ("::ffff:10.0.0.1", True),
+        ("2001:db8:ffff::", True),
+        ("2001:db9::", False),
+        ("::a00:1", False),
+    ],
+)
+def test_inside_and_outside(text: str, inside: bool) -> None:
+    assert within(address_of(text), NETWORKS) is inside
+
+
+def test_no_network_has_nobody_in_it() -> None:
+    assert not within(address_of("192.0.2.1"), ())
+
+
+@given(st.ip_addresses(v=4))
+def test_the_other_clothes_make_no_other_client(address: object) -> None:
+    assert address_of(f"::ffff:{address}") == address_of(str(address)) == address
