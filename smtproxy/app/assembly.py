@@ -26,6 +26,8 @@ from smtproxy.policy.checks import (
 )
 from smtproxy.policy.findings import Action, OnError
 from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.quotas import Quotas, QuotaSettings
+from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
 from smtproxy.session.settings import ClientTls, RelaySettings
 from smtproxy.wire.paths import domain_key
@@ -89,6 +91,20 @@ def policy(config: Config, listener: Listener) -> Policy:
 def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
     errors = checks.protocol_errors
     return protocol_errors.ProtocolErrorsOptions(errors.soft, errors.hard, errors.delay)
+
+
+def quotas(config: Config) -> Quotas:
+    """Return the counters of connections, for all listeners of a process."""
+    table = config.quotas
+    return Quotas(
+        QuotaSettings(
+            table.connections,
+            table.connections_per_minute,
+            Grouping(table.ipv4_prefix, table.ipv6_prefix),
+            table.exempt,
+            config.limits.clients,
+        )
+    )
 
 
 def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: Journal) -> Pool:

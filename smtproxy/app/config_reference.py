@@ -23,6 +23,7 @@ from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, seconds, show_octets, show_seconds
 from smtproxy.session.limits import Limits
 
@@ -73,6 +74,7 @@ def document() -> str:
             + _text(f"\n`commit_by` must not be above {show_seconds(LATEST_COMMIT)}."),
             _section("[backends.NAME]", Backend, Backend.__doc__),
             _section("[sample]", Sample, whole["sample"].description),
+            _section("[quotas]", Quotas, Quotas.__doc__),
             *_checks(),
             _section("[log]", Log, whole["log"].description),
             _section("[limits]", limits_table(Limits), _about_limits(), meaning="origin, and meaning"),
@@ -186,7 +188,7 @@ def _default(field: FieldInfo) -> str:
         return f'`"{show_seconds(value)}"`'
     if _is_size(field):
         return f'`"{show_octets(value)}"`'
-    return f"`{json.dumps(value.value if isinstance(value, Enum) else value)}`"
+    return f"`{json.dumps(value.value if isinstance(value, Enum) else value, default=str)}`"
 
 
 if __name__ == "__main__":

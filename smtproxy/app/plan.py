@@ -13,6 +13,7 @@ from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
+from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.session.limits import LIMITS
 
@@ -27,6 +28,7 @@ def plan(config: Config) -> str:
         parts.append(
             _block(f"backend {name}{'' if name in used else ' (no listener uses it)'}", _backend(config, backend))
         )
+    parts.append(_block("one client", _quotas(config.quotas)))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
@@ -79,6 +81,14 @@ def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
     if backend.is_embedded:
         rows.append(("SAMPLE", f"mail goes nowhere but into {config.sample.directory}"))
     return rows
+
+
+def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
+    exempt = ", ".join(map(str, quotas.exempt)) or "nobody"
+    return [
+        ("is", f"a /{quotas.ipv4_prefix} of IPv4, a /{quotas.ipv6_prefix} of IPv6; not counted: {exempt}"),
+        ("connections", f"at most {quotas.connections} at once, {quotas.connections_per_minute} new ones a minute"),
+    ]
 
 
 def _checks(config: Config) -> list[tuple[str, str]]:

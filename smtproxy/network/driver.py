@@ -34,6 +34,7 @@ from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
 from smtproxy.network.tls import agreed, trouble
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.quotas import Quotas
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session import events
 from smtproxy.session.dialogue import Dialogue
@@ -76,6 +77,8 @@ class Service:
     disk: Memory
     tls: ssl.SSLContext | None = None
     """For clients; needed where the settings say that they may use TLS."""
+    quotas: Quotas | None = None
+    """The connections of all clients of the process; None: nobody counts them."""
     balancers: tuple[Network, ...] = ()
     """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
@@ -114,11 +117,14 @@ class Session:
         "_waiter",
         "_wishes",
         "_writing",
+        "counted_as",
     )
 
     def __init__(self, client: socket.socket, address: tuple[str, int], service: Service) -> None:
         """Take over an accepted connection from `address` (host, port)."""
         self._client = Link(client)
+        self.counted_as: int | None = None
+        """What the quotas call its client; None: they do not count it. The listener's business."""
         self._service = service
         self._id = session_id()
         self._phrases = Phrasebook(service.settings.hostname, self._id)

@@ -4,15 +4,19 @@ An own loop instead of `trio.serve_listeners`, which ends with the first handler
 """
 
 import socket
+from collections.abc import Mapping
 
 import trio
 
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.proxy_protocol import HeaderError, introduced
 from smtproxy.network.sockets import EXHAUSTED, prepare
+from smtproxy.policy.quotas import Excess
 from smtproxy.session import events
+from smtproxy.session.answers import Own
 from smtproxy.session.networks import address_of, within
 from smtproxy.session.records import Event
+from smtproxy.session.verdicts import Stage
 
 BATCH = 64
 """Connections accepted per wake-up before other tasks get their turn."""
@@ -65,23 +69,31 @@ class Listener:
         nursery.start_soon(self._run, session)
 
     async def _run(self, session: Session) -> None:
+        quotas = self._service.quotas
         try:
             await session.run(self._arrival)
         finally:
             self._sessions.discard(session)
+            if quotas is not None and session.counted_as is not None:
+                quotas.leave(session.counted_as)
 
     async def _arrival(self, session: Session) -> events.Event:
-        """Find out who the client is."""
+        """Find out who the client is, and whether it has not too many connections already."""
         service = self._service
         if service.balancers and within(address_of(session.client), service.balancers):
             try:
                 client = await introduced(session.link, service.settings.limits)
             except HeaderError as error:
                 session.introduce("", 0)
-                note = {"check": "proxy_protocol", "stage": "connect", "reason": str(error), "action": "drop"}
-                return events.TurnedAway("proxy_header", note)
+                return _turned_away("proxy_header", "proxy_protocol", str(error), "drop")
             if client is not None:
                 session.introduce(*client)
+        if service.quotas is not None:
+            entered = service.quotas.enter(address_of(session.client), trio.current_time())
+            if isinstance(entered, Excess):
+                saw = {"network": entered.client, "limit": entered.limit}
+                return _turned_away("refused", "quotas", entered.reason, "defer", saw, entered.says)
+            session.counted_as = entered
         return events.Started()
 
     async def _pause(self, reason: str) -> None:
@@ -102,3 +114,15 @@ class Listener:
                 },
             )
             self._paused_at = None
+
+
+def _turned_away(
+    ended: str,
+    by: str,
+    reason: str,
+    action: str,
+    saw: Mapping[str, object] | None = None,
+    says: Own | None = None,
+) -> events.TurnedAway:
+    note = {"check": by, "stage": Stage.CONNECT.value, "reason": reason, "action": action, **(saw or {})}
+    return events.TurnedAway(ended, by, note, says)

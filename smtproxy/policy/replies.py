@@ -86,6 +86,10 @@ TABLE: Mapping[Occasion, Wording] = {
     Fault.DUPLICATE_PARAMETER: Wording(501, "5.5.4", "Parameter given twice"),
     Fault.NULL_RECIPIENT: Wording(501, "5.1.3", "No recipient given"),
     # Bounds
+    Own.TOO_MANY_CONNECTIONS: Wording(
+        421, "4.7.0", "Too many connections from your address; close some and come again"
+    ),
+    Own.CONNECTS_TOO_OFTEN: Wording(421, "4.7.0", "Too many connections a minute from your address; come again later"),
     Own.TOO_MANY_RECIPIENTS: Wording(452, "4.5.3", "Too many recipients; send the others in another transaction"),
     Own.TOO_MANY_COMMANDS: Wording(421, "4.7.0", "Too much for one session; come again"),
     Own.COMMAND_TIMEOUT: Wording(421, "4.4.2", "Timeout waiting for a command"),

@@ -38,6 +38,8 @@ class Own(Enum):
     PARAMETER = "parameter"
     NO_RECIPIENTS = "no_recipients"
     EARLY_BODY = "early_body"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    CONNECTS_TOO_OFTEN = "connects_too_often"
     TOO_MANY_RECIPIENTS = "too_many_recipients"
     TOO_MANY_COMMANDS = "too_many_commands"
     COMMAND_TIMEOUT = "command_timeout"

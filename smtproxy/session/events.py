@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TypeAlias
 
+from smtproxy.session.answers import Own
 from smtproxy.session.dialogue import Tls
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.upstream import Upstream
@@ -43,10 +44,14 @@ class Started:
 class TurnedAway:
     """The connection is not to be served, for a reason that lies before the dialogue. Comes instead of `Started`."""
 
-    why: str
+    ended: str
     """How the session ended, for the log."""
+    by: str
+    """Who decided."""
     note: Mapping[str, object]
     """What was found, in the form of the log."""
+    says: Own | None = None
+    """The occasion of our only words, in place of a banner; None: it hears none."""
 
 
 @value

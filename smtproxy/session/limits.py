@@ -30,6 +30,9 @@ class Limits:
     send_time: float = _limit(300, "a client that takes no replies for 5 minutes; Postfix smtpd_timeout = 300s")
     proxy_header: int = _count(4096, "octets of a PROXY protocol header, certificate names included; its text: 536")
     proxy_header_time: float = _limit(5, "wait for that header, which a balancer sends at once; its text: at least 3 s")
+    clients: int = _count(
+        100000, "clients whose connections are counted; 15 MB. Beyond them new ones are let in uncounted"
+    )
     sessions: int = _count(10000, "sessions of the process; beyond them clients wait in the kernel's queue")
     tls_time: float = _limit(60, "a handshake is two round trips; Postfix smtpd_starttls_timeout = 300s")
     command_line: int = _count(4096, "RFC 5321 4.5.3.1.4 asks for 512 and more with extensions; Exchange takes 4 KiB")

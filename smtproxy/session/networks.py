@@ -5,7 +5,8 @@ is still the same client. The zone of a link-local address (fe80::1%eth0) says n
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -22,3 +23,26 @@ def address_of(text: str) -> Address:
 def within(address: Address, networks: Iterable[Network]) -> bool:
     """Tell whether an address is in one of the networks."""
     return any(address in network for network in networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which addresses are one client: those whose first so many bits are the same."""
+
+    ipv4: int = 32
+    ipv6: int = 64
+    """What one customer gets at least (RFC 6177): whoever counts single addresses of IPv6 counts nobody."""
+
+    def of(self, address: Address) -> int:
+        """Return a number that all addresses of a client have in common, and no other client has."""
+        if isinstance(address, IPv4Address):
+            return int(address) >> (32 - self.ipv4)
+        return (int(address) >> (128 - self.ipv6)) + _BEHIND_IPV4
+
+    def named(self, address: Address) -> str:
+        """Write the client for the log: its address, or its network."""
+        bits = self.ipv4 if isinstance(address, IPv4Address) else self.ipv6
+        return str(address) if bits == address.max_prefixlen else str(ip_network((int(address), bits), strict=False))
+
+
+_BEHIND_IPV4 = 1 << 32

@@ -229,13 +229,15 @@ class Relay:
             c.finish("tls_failed", "client")
 
     def _turned_away(self, event: TurnedAway) -> None:
-        """Nothing was said and nothing will be: one line in the log, and the end."""
+        """Somebody who is not served: a word at most, a line in the log, and the end."""
         c = self._c
         if not c.session_due:  # it has not started
             c.account.started = c.dialogue.now
             c.account.note((event.note,), c.settings.limits.logged_findings)
-            c.finish(event.why, "proxy")
-            c.lingers = False
+            if event.says is not None and c.settings.client_tls is not ClientTls.IMPLICIT:
+                c.settle(c.answers.open(""), c.phrases.say(event.says), event.by)
+            c.finish(event.ended, event.by)
+            c.lingers = False  # it came in numbers, or is no client at all: it gets no time to read
 
     def _octets(self, event: ClientBytes) -> None:
         c = self._c

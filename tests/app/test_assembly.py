@@ -1,13 +1,15 @@
 """A configuration becomes settings, policies and pools: nothing of it is lost or turned round on the way."""
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
-from smtproxy.app.assembly import policy, pool, relay_settings
+from smtproxy.app.assembly import policy, pool, quotas, relay_settings
 from smtproxy.app.config import Config, load
 from smtproxy.network.sockets import Endpoint
 from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.quotas import Excess
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
 from smtproxy.session.envelope import Recipient
@@ -124,3 +126,12 @@ def test_an_embedded_server_is_where_it_listens(tmp_path: Path) -> None:
     file.write_text(TEXT.replace('"127.0.0.1:2600", "[::1]:2600"', '"embedded:exchange"'))
     made = pool(load(str(file)), "b", {"b": Endpoint("127.0.0.1", 4711)}, FakeJournal())
     assert [server.name for server in made.servers] == ["127.0.0.1:4711"]
+
+
+def test_quotas_are_those_of_the_table(tmp_path: Path) -> None:
+    made = quotas(_load(tmp_path, "clients = 7\n[quotas]\nconnections = 1\nipv4_prefix = 24\nexempt = []\n"))
+    assert isinstance(made.enter(ip_address("127.0.0.1"), 0.0), int)
+    refused = made.enter(ip_address("127.0.0.2"), 0.0)
+    assert isinstance(refused, Excess)
+    assert (refused.client, refused.limit) == ("127.0.0.0/24", 1)
+    assert made._settings.most_clients == 7

@@ -14,6 +14,7 @@ from smtproxy.app.config.backends import Backend, Idle
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config_reference import document
 from smtproxy.session.limits import Limits
 
@@ -27,6 +28,7 @@ TABLES = {
         for one in ([f"idle.{inner}" for inner in Idle.model_fields] if name == "idle" else [name])
     ],
     "[sample]": list(Sample.model_fields),
+    "[quotas]": list(Quotas.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[log]": list(Log.model_fields),
     "[limits]": [field.name for field in fields(Limits)],

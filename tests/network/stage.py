@@ -25,6 +25,7 @@ from smtproxy.network.pool import Pool, Server
 from smtproxy.network.sockets import Endpoint, bound, listen, prepare
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.quotas import Quotas
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.profiles import EXCHANGE
 from smtproxy.sample.record import BackendRecord
@@ -242,6 +243,7 @@ async def stage(
     disk: int = ROOM,
     tls: ssl.SSLContext | None = None,
     balancers: tuple[Network, ...] = (),
+    quotas: Quotas | None = None,
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
     by the rules. At the end nobody may hold anything any more.
@@ -262,7 +264,9 @@ async def stage(
             one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)
         judges = policy or default_policy(settings)
-        service = Service(settings, judges, pool, journal, Memory(ROOM), Memory(disk), tls=tls, balancers=balancers)
+        service = Service(
+            settings, judges, pool, journal, Memory(ROOM), Memory(disk), tls=tls, quotas=quotas, balancers=balancers
+        )
         with listen(Endpoint("127.0.0.1", 0)) as sock:
             here = Stage(service, journal, records, sock, nursery)
             try:

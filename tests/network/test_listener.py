@@ -15,6 +15,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from smtproxy.network.driver import Session
 from smtproxy.network.listener import BATCH, PAUSE, Listener
 from smtproxy.network.sockets import Endpoint, bound, listen
+from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.records import Event
 from tests.fakes.journal import broken
 from tests.network.stage import Stage, no_descriptors_left, quiet, stage, until
@@ -275,7 +276,12 @@ async def test_without_its_header_a_balancer_hears_nothing(said: bytes, reason: 
         await until(lambda: bool(here.journal.of(Event.SESSION)))
         line = here.journal.one(Event.SESSION)
         assert (line["client"], line["proxy"]) == (None, "127.0.0.2")
-        assert (line["ended"], line["by"], line["commands"], line["octets_out"]) == ("proxy_header", "proxy", 0, 0)
+        assert (line["ended"], line["by"], line["commands"], line["octets_out"]) == (
+            "proxy_header",
+            "proxy_protocol",
+            0,
+            0,
+        )
         assert line["findings"] == [
             {"check": "proxy_protocol", "stage": "connect", "reason": reason, "action": "drop"},
         ]
@@ -310,3 +316,89 @@ async def test_who_waits_for_a_header_counts_as_a_session(mock_clock: MockClock)
         await here.pass_time(PAUSE)
         assert await heard(other) == [220]
         await other.leave("closed")
+
+
+SMALL = QuotaSettings(connections=2, connections_per_minute=4, exempt=())
+
+
+@contextlib.asynccontextmanager
+async def counting(settings: QuotaSettings = SMALL) -> AsyncIterator[tuple[Stage, Endpoint, Quotas]]:
+    """A listener that counts its clients. At the end nobody may be counted as inside."""
+    quotas = Quotas(settings)
+    async with stage(balancers=BALANCERS, quotas=quotas) as here, listening(here) as (where, _):
+        yield here, where, quotas
+    assert quotas._open == {}
+
+
+async def test_a_client_has_so_many_connections_and_no_more(mock_clock: MockClock) -> None:
+    async with counting() as (here, where, _), client(where) as first, client(where) as second:
+        assert [await heard(first), await heard(second)] == [[220], [220]]
+        async with client(where) as third, client(where, source="127.0.0.5") as other:
+            (refusal,) = await third.hear_the_end()
+            assert refusal.octets.startswith(b"421 4.7.0 Too many connections from your address")
+            assert await heard(other) == [220]
+        line = here.journal.of(Event.SESSION)[0]
+        assert refusal.octets.endswith(f"[{line['session']}]\r\n".encode())
+        assert (line["client"], line["ended"], line["by"], line["commands"]) == ("127.0.0.1", "refused", "quotas", 0)
+        assert (line["origins"], line["refused"]) == ({"quotas": 1}, 1)
+        assert line["findings"] == [
+            {
+                "check": "quotas",
+                "stage": "connect",
+                "reason": "connections",
+                "action": "defer",
+                "network": "127.0.0.1",
+                "limit": 2,
+            }
+        ]
+        await first.leave("closed")
+        await until(lambda: len(here.journal.of(Event.SESSION)) == 3)
+        async with client(where) as fourth:
+            assert await heard(fourth) == [220]
+
+
+async def test_a_client_connects_so_often_a_minute_and_no_more(mock_clock: MockClock) -> None:
+    async with counting() as (here, where, _):
+        for _ in range(4):
+            async with client(where) as one:
+                assert await heard(one) == [220]
+                await one.say(b"QUIT\r\n")
+                await one.hear_the_end()
+        await until(lambda: len(here.journal.of(Event.SESSION)) == 4)
+        async with client(where) as one:
+            assert [reply.octets[:13] for reply in await one.hear_the_end()] == [b"421 4.7.0 Too"]
+        await until(lambda: len(here.journal.of(Event.SESSION)) == 5)
+        findings = here.journal.of(Event.SESSION)[-1]["findings"]
+        assert isinstance(findings, list)
+        assert [(finding["reason"], finding["limit"]) for finding in findings] == [("rate", 4)]
+        await here.pass_time(15.1)
+        async with client(where) as one:
+            assert await heard(one) == [220]
+
+
+async def test_who_comes_through_a_balancer_is_counted_by_its_own_address(mock_clock: MockClock) -> None:
+    async with counting() as (_, where, quotas), contextlib.AsyncExitStack() as clients:
+        codes = []
+        for source in (b"192.0.2.9", b"192.0.2.9", b"192.0.2.9", b"192.0.2.8"):
+            one = await clients.enter_async_context(client(where, source="127.0.0.2"))
+            await one.say(HEADER.replace(b"192.0.2.9", source))
+            codes += await heard(one)
+        assert codes == [220, 220, 421, 220]
+        assert len(quotas) == 2
+
+
+async def test_who_is_refused_and_does_not_leave_holds_nothing(mock_clock: MockClock) -> None:
+    async with counting() as (here, where, _), contextlib.AsyncExitStack() as clients:
+        many = [await clients.enter_async_context(client(where)) for _ in range(20)]
+        assert sorted([code for one in many for code in await heard(one)]) == [220] * 2 + [421] * 18
+        await until(lambda: len(here.journal.of(Event.SESSION)) == 18)
+
+
+async def test_a_session_that_crashes_is_not_counted_for_ever(mock_clock: MockClock) -> None:
+    async with counting() as (here, where, quotas):
+        here.journal.before[Event.SESSION] = broken
+        async with client(where) as one:
+            assert await heard(one) == [220]
+            await one.say(b"QUIT\r\n")
+            await one.hear_the_end()
+        await until(lambda: quotas._open == {})

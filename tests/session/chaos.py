@@ -109,7 +109,7 @@ def soup() -> st.SearchStrategy[list[events.Event]]:
         st.builds(events.Looked),
         st.builds(events.Stored, st.sampled_from(("", "disk full"))),
         st.builds(events.ClientClosed),
-        st.just(events.TurnedAway("quota", {})),
+        st.just(events.TurnedAway("refused", "quotas", {})),
         st.builds(events.Shutdown, st.booleans()),
         st.sampled_from((events.Recall(), events.Timeout(), events.Crashed())),
     )

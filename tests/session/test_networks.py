@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtproxy.session.networks import address_of, within
+from smtproxy.session.networks import Grouping, address_of, within
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,31 @@ def test_no_network_has_nobody_in_it() -> None:
 @given(st.ip_addresses(v=4))
 def test_the_other_clothes_make_no_other_client(address: object) -> None:
     assert address_of(f"::ffff:{address}") == address_of(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    ("grouping", "one", "other", "same"),
+    [
+        (Grouping(), "192.0.2.1", "192.0.2.1", True),
+        (Grouping(), "192.0.2.1", "::ffff:192.0.2.1", True),
+        (Grouping(), "192.0.2.1", "192.0.2.2", False),
+        (Grouping(24), "192.0.2.1", "192.0.2.255", True),
+        (Grouping(24), "192.0.2.1", "192.0.3.1", False),
+        (Grouping(), "2001:db8::1", "2001:db8::ffff:1:2:3", True),
+        (Grouping(), "2001:db8::1", "2001:db8:0:1::1", False),
+        (Grouping(ipv6=48), "2001:db8::1", "2001:db8:0:1::1", True),
+        (Grouping(ipv6=128), "2001:db8::1", "2001:db8::2", False),
+        (Grouping(), "0.0.0.0", "::", False),
+        (Grouping(), "0.0.0.1", "0:0:0:1::", False),
+        (Grouping(ipv6=128), "192.0.2.1", "::c000:201", False),
+    ],
+)
+def test_what_is_one_client(grouping: Grouping, one: str, other: str, same: bool) -> None:
+    assert (grouping.of(address_of(one)) == grouping.of(address_of(other))) is same
+
+
+def test_a_client_has_a_name() -> None:
+    assert Grouping().named(address_of("192.0.2.1")) == "192.0.2.1"
+    assert Grouping(24).named(address_of("192.0.2.1")) == "192.0.2.0/24"
+    assert Grouping().named(address_of("2001:db8::1")) == "2001:db8::/64"
+    assert Grouping(ipv6=128).named(address_of("2001:db8::1")) == "2001:db8::1"

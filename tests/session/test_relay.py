@@ -4,6 +4,7 @@ import pytest
 
 from smtproxy.sample.script import Normal, Pause, Point, Rule, Silence
 from smtproxy.session import events
+from smtproxy.session.answers import Own
 from smtproxy.session.dialogue import Tls
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event as LogEvent
@@ -26,19 +27,27 @@ def test_a_backend_that_was_never_reached_is_told_before_the_banner() -> None:
 
 def test_who_is_turned_away_has_a_line_in_the_log() -> None:
     lab = Laboratory()
-    lab.event(events.TurnedAway("proxy_header", {"check": "proxy_protocol"}))
+    lab.event(events.TurnedAway("proxy_header", "proxy_protocol", {"check": "proxy_protocol"}))
     assert lab.finished
     assert lab.heard == b""
     assert not lab.relay.lingers
     ((kind, line),) = lab.log
     assert kind is LogEvent.SESSION
-    assert (line["ended"], line["by"]) == ("proxy_header", "proxy")
+    assert (line["ended"], line["by"]) == ("proxy_header", "proxy_protocol")
     assert line["findings"] == [{"check": "proxy_protocol"}]
+
+
+@pytest.mark.parametrize(("mode", "said"), [(ClientTls.OFF, [421]), (ClientTls.IMPLICIT, [])])
+def test_who_expects_tls_is_turned_away_without_clear_text(mode: ClientTls, said: list[int]) -> None:
+    lab = Laboratory(RelaySettings(HOSTNAME, client_tls=mode))
+    lab.event(events.TurnedAway("refused", "quotas", {"check": "quotas"}, Own.TOO_MANY_CONNECTIONS))
+    assert lab.codes == said
+    assert lab.log[-1][1]["by"] == "quotas"
 
 
 def test_who_is_in_is_not_turned_away() -> None:
     lab = greeted()
-    lab.event(events.TurnedAway("proxy_header", {}))
+    lab.event(events.TurnedAway("proxy_header", "proxy_protocol", {}))
     assert not lab.finished
 
 

@@ -6,7 +6,9 @@ Must never ask the DNS: whether a name resolves is no matter of the configuratio
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
+
+from pydantic import BeforeValidator
 
 from smtproxy.app.config.domains import checked_domain
 from smtproxy.session.networks import Network
@@ -88,6 +90,10 @@ def network(value: object) -> Network:
     if ip != found.network_address:
         raise ValueError(f'"{value}" names one address and a network at once: write "{found}" or "{ip}"')
     return found
+
+
+ClientNetwork = Annotated[Network, BeforeValidator(network)]
+"""A network of clients."""
 
 
 def server(value: str) -> Server:

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
-from smtproxy.app.config.addresses import Address, bind, literal, network
+from smtproxy.app.config.addresses import Address, ClientNetwork, bind, literal
 from smtproxy.app.config.backends import checked_name
 from smtproxy.app.config.domains import ANY, checked_domain, checked_domains
 from smtproxy.app.config.survey import Survey, survey_of
@@ -16,7 +16,6 @@ from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
 from smtproxy.app.config.units import Count, Duration, Size, show_octets, show_seconds
 from smtproxy.network.tls import Version
-from smtproxy.session.networks import Network
 from smtproxy.session.settings import BodyMode
 from smtproxy.wire.newlines import NewlineMode
 
@@ -72,7 +71,6 @@ def _read_domain(value: object) -> str:
 
 
 Domain = Annotated[str, BeforeValidator(_read_domain)]
-ClientNetwork = Annotated[Network, BeforeValidator(network)]
 
 
 class Listener(BaseModel):

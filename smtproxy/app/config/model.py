@@ -15,6 +15,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, one_of
 from smtproxy.app.config.units import Duration
@@ -106,6 +107,7 @@ class Config(BaseModel):
     log: Log = Field(default=Log(), description="The log on standard output.")
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
+    quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
     backends: Annotated[
         dict[Annotated[str, AfterValidator(checked_name)], Backend],
         Field(min_length=1, description="The mail servers behind smtproxy, by name."),

@@ -30,6 +30,7 @@ class Plan:
     backend: Settings = field(default_factory=dict)
     server: Settings = field(default_factory=dict)
     limits: Settings = field(default_factory=dict)
+    quotas: Settings = field(default_factory=dict)
 
     def text(self) -> str:
         """Return the configuration file."""
@@ -43,8 +44,8 @@ class Plan:
         } | dict(self.listener)
         backend = {"servers": self.servers} | dict(self.backend)
         sections = [("[server]", server), ("[[listeners]]", listener), ("[backends.real]", backend)]
-        if self.limits:
-            sections.append(("[limits]", dict(self.limits)))
+        more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas))]
+        sections += [(name, table) for name, table in more if table]
         return "\n".join(f"{name}\n{_assignments(settings)}" for name, settings in sections)
 
 
