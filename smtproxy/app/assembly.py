@@ -18,8 +18,10 @@ from smtproxy.network.tls import server_context
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
+    early_talker,
     hello,
     loops,
+    not_smtp,
     protocol_errors,
     recipient_domain,
     size,
@@ -49,6 +51,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         lease=backend.lease,
         trace_header=backend.trace_header,
         client_tls=ClientTls(listener.tls_mode) if listener.tls else ClientTls.OFF,
+        banner_delay=0.0 if checks.early_talker.action is Action.OFF else listener.banner_delay,
         limits=replace(config.limits),
     )
 
@@ -82,7 +85,10 @@ def policy(config: Config, listener: Listener) -> Policy:
         (checks.loops.enabled, Check(loops.CHECK, loops.LoopsOptions(checks.loops.max_received))),
         (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(checks))),
     ]
+    early, foreign = checks.early_talker, checks.not_smtp
     judgements = [
+        Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), Action(early.action), OnError(early.on_error)),
+        Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), Action(foreign.action), OnError(foreign.on_error)),
         Check(hello.CHECK, hello.HelloOptions(ours), Action(checks.hello.action), OnError(checks.hello.on_error)),
     ]
     return Policy((*(check for enabled, check in duties if enabled), *judgements))

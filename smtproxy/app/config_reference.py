@@ -24,7 +24,7 @@ from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.units import LARGEST, LONGEST, octets, seconds, show_octets, show_seconds
+from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
 from smtproxy.session.limits import Limits
 
 WIDTH = 120
@@ -156,6 +156,8 @@ def _kind(field: FieldInfo) -> str:
         return "list"
     if _is_read_by(field, seconds):
         return "duration"
+    if _is_read_by(field, pause):
+        return "duration or `0`"
     if kind is int:
         return "size" if _is_size(field) else "number"
     return {bool: "yes or no", NoneType: "none"}.get(kind, "text") if isinstance(kind, type) else "text"
@@ -184,7 +186,7 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None:
         return "(not set)"
-    if _is_read_by(field, seconds):
+    if _is_read_by(field, seconds) or _is_read_by(field, pause):
         return f'`"{show_seconds(value)}"`'
     if _is_size(field):
         return f'`"{show_octets(value)}"`'

@@ -48,6 +48,8 @@ def _listener(listener: Listener) -> list[tuple[str, str]]:
         ("TLS", _tls(listener)),
         ("commits within", f"{show_seconds(listener.commit_by)} of the final dot"),
     ]
+    if listener.banner_delay:
+        rows.append(("banner", f"held back for {show_seconds(listener.banner_delay)}, for the check early_talker"))
     if listener.proxy_protocol:
         rows.append(("PROXY protocol", f"demanded from {', '.join(map(str, listener.proxy_protocol))}"))
     if listener.allow_routing_local_parts:

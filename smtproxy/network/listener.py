@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import trio
 
+from smtproxy.network.arrivals import queued
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.proxy_protocol import HeaderError, introduced
 from smtproxy.network.sockets import EXHAUSTED, prepare
@@ -94,7 +95,7 @@ class Listener:
                 saw = {"network": entered.client, "limit": entered.limit}
                 return _turned_away("refused", "quotas", entered.reason, "defer", saw, entered.says)
             session.counted_as = entered
-        return events.Started()
+        return events.Started(early=queued(session.link.sock) > 0)
 
     async def _pause(self, reason: str) -> None:
         if self._paused_at is None:

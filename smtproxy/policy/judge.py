@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
-from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped
+from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.replies import Reply
 
@@ -97,14 +97,14 @@ def _note(stage: Stage, check: Check, finding: Finding, action: Action) -> Mappi
 
 
 def _reply(stage: Stage, finding: Finding, action: Action, phrases: Phrasebook) -> Reply:
-    wording = TABLE[finding.reason]
+    wording, connect = TABLE[finding.reason], stage is Stage.CONNECT
     match action:
         case Action.DEFER:
-            wording = deferred(wording)
+            wording = deferred(wording, connect=connect)
         case Action.DROP:
-            wording = dropped(wording, connect=stage is Stage.CONNECT)
+            wording = dropped(wording, connect=connect)
         case _:
-            pass
+            wording = rejected(wording, connect=connect)
     return phrases.phrase(wording, finding.detail)
 
 

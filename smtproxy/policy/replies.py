@@ -30,6 +30,8 @@ class Reason(Enum):
     MAIL_LOOP = "mail_loop"
     ERRORS_SOFT = "errors_soft"
     ERRORS_HARD = "errors_hard"
+    EARLY_TALKER = "early_talker"
+    NOT_SMTP = "not_smtp"
     HELLO_FORGED = "hello_forged"
     HELLO_SYNTAX = "hello_syntax"
     CHECK_CRASHED = "check_crashed"
@@ -125,6 +127,8 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.MAIL_LOOP: Wording(554, "5.4.6", "Too many hops: more than {} Received fields; mail loop"),
     Reason.ERRORS_SOFT: Wording(421, "4.7.0", "Too many errors"),
     Reason.ERRORS_HARD: Wording(421, "4.7.0", "Too many errors; closing"),
+    Reason.EARLY_TALKER: Wording(554, "5.5.0", "SMTP protocol synchronization: you talk before our reply"),
+    Reason.NOT_SMTP: Wording(500, "5.5.1", "This is SMTP, not {}"),
     Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
     Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
@@ -137,11 +141,17 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]+")
 _LONGEST_DETAIL = 64
 
 
-def deferred(wording: Wording) -> Wording:
-    """Return the temporary form of a refusal."""
-    if wording.code < 500:
+def deferred(wording: Wording, *, connect: bool) -> Wording:
+    """Return the temporary form of a refusal; in place of a banner it is a 421. RFC 5321 3.8"""
+    if wording.code < 500 and not connect:
         return wording
-    return Wording(_TEMPORARY.get(wording.code, 451), "4" + wording.enhanced[1:], wording.text)
+    code = 421 if connect else _TEMPORARY.get(wording.code, 451)
+    return Wording(code, "4" + wording.enhanced[1:], wording.text)
+
+
+def rejected(wording: Wording, *, connect: bool) -> Wording:
+    """Return a refusal as it stands; in place of a banner it is a 554. RFC 5321 3.1"""
+    return Wording(554, wording.enhanced, wording.text) if connect and wording.code > 500 else wording
 
 
 def dropped(wording: Wording, *, connect: bool) -> Wording:

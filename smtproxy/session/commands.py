@@ -36,8 +36,9 @@ def step(c: Conversation) -> bool:
         if c.lines.begins(_TLS_HELLO):
             if c.group:
                 return _send_group(c)
-            _hang_up(c, c.answers.open(""))
-            return False
+            c.lines.take()  # whatever the policy says of it: no line of it is a command
+            c.error(c.answers.open(""), c.phrases.say(Own.UNKNOWN_COMMAND), foreign="TLS")
+            return True
         try:
             line = c.lines.next()
             if line is None:
@@ -131,11 +132,8 @@ def _answer(c: Conversation, slot: Slot, rule: Rule) -> None:
     c.reply(slot, rule.says, error=rule.error or (rule.junk and c.dialogue.junk > c.settings.limits.junk_commands))
 
 
-def _hang_up(c: Conversation, slot: Slot, _command: Command | None = None) -> None:
-    """The client speaks another protocol: whatever it says next must not be read as commands of this one."""
-    c.dialogue.errors += 1
-    c.reply(slot, Own.UNKNOWN_COMMAND)
-    c.finish("other_protocol", "proxy")
+def _foreign(c: Conversation, slot: Slot, _command: Command) -> None:
+    c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND), foreign="HTTP")
 
 
 def _quit(c: Conversation, slot: Slot, _command: Command) -> None:
@@ -173,6 +171,7 @@ def _hello(c: Conversation, slot: Slot, command: Command) -> None:
             c.error(slot, c.phrases.say(Own.HELLO_AGAIN))
             return
     c.forget_transaction()
+    c.dialogue.early = bool(len(c.lines))
     c.dialogue.hello = Hello(command.verb, command.argument.decode("latin-1"))
     c.slot = slot
     c.ask(Stage.HELLO)
@@ -242,6 +241,7 @@ def _data(c: Conversation, slot: Slot, _command: Command) -> None:
     if envelope is None or not envelope.accepted:
         refuse_data(c, slot, c.phrases.say(Own.NO_RECIPIENTS), "protocol")
         return
+    c.dialogue.early = bool(len(c.lines))
     c.slot = slot
     c.ask(Stage.DATA)
 
@@ -266,6 +266,6 @@ _ACTS: Mapping[Act, Callable[[Conversation, Slot, Command], None]] = {
     Act.RECIPIENT: _recipient,
     Act.DATA: _data,
     Act.QUIT: _quit,
-    Act.HANG_UP: _hang_up,
+    Act.FOREIGN: _foreign,
 }
 """What a command does that is more than an answer of ours."""

@@ -174,9 +174,10 @@ class Conversation:
         else:
             self.settle(slot, reply, "protocol")
 
-    def error(self, slot: Slot, reply: Reply) -> None:
-        """A protocol error: count it, and let the policy say whether patience has an end."""
+    def error(self, slot: Slot, reply: Reply, *, foreign: str = "") -> None:
+        """A protocol error: count it, and let the policy say whether patience has an end. `foreign`: see `Dialogue`."""
         self.dialogue.errors += 1
+        self.dialogue.foreign = foreign
         self.slot, self.error_reply = slot, reply
         self.ask(Stage.PROTOCOL)
 

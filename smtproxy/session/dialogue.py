@@ -53,6 +53,10 @@ class Dialogue:
     """None: the client speaks in clear text."""
     proxy: str = ""
     """Address of the balancer it came through (PROXY protocol); empty: none."""
+    early: bool = False
+    """It talked before the reply to what is being judged. RFC 5321 4.3.1"""
+    foreign: str = ""
+    """The protocol it speaks instead of SMTP: HTTP or TLS; empty: none that we know."""
     hello: Hello | None = None
     envelope: Envelope | None = None
     recipient: Recipient | None = None

@@ -39,6 +39,9 @@ class Wait(Enum):
 class Started:
     """The client is connected. The first event, once."""
 
+    early: bool = False
+    """It has said something already."""
+
 
 @value
 class TurnedAway:

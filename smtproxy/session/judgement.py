@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from smtproxy.session import body, commands, delivery
+from smtproxy.session import body, delivery
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.events import Wait
@@ -97,14 +97,16 @@ def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
         case Stage.DATA:
             if c.transaction is not None:
                 c.transaction.data_refused = (verdict.reply, verdict.by)
-            commands.refuse_data(c, slot, verdict.reply, verdict.by)
+            c.settle(slot, verdict.reply, verdict.by)
+            if len(c.lines) and not verdict.drop:
+                c.finish("early_body", "proxy")  # what stands behind it is a body, see `refuse_data`
         case _:
             c.settle(slot, verdict.reply, verdict.by)
     if verdict.drop:
         for before in c.answers.pending():  # commands of a group that has not left: nobody else answers them now
             c.settle(before, verdict.reply, verdict.by)
     match verdict.stage:
-        case Stage.PROTOCOL:
+        case Stage.PROTOCOL if not c.dialogue.foreign:
             c.finish("errors", verdict.by)
         case Stage.CONNECT:
             c.finish("refused", verdict.by)

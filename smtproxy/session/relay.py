@@ -188,25 +188,25 @@ class Relay:
             # The client's rate is not to suffer from a slow backend or disk.
             c.reception.others_took(passed)
 
-    def _start(self) -> None:
+    def _start(self, event: Started) -> None:
         c = self._c
         now = c.dialogue.now
         c.account.started = now
         c.session_due = now + c.settings.limits.session_time
-        c.client_due = now + c.settings.limits.command_time
         if c.settings.client_tls is ClientTls.IMPLICIT:
-            c.start_tls()
+            c.start_tls()  # what came already belongs to the handshake
         else:
+            c.dialogue.early = event.early
             self._connected()
 
     def _connected(self) -> None:
         """The client is there, and under TLS where that comes first."""
         c = self._c
+        c.client_due = c.dialogue.now + c.settings.banner_delay
         c.slot = c.answers.open("")
+        c.phase = Phase.SILENCE
         if c.offered is None:
             c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
-        else:
-            c.ask(Stage.CONNECT)
 
     def _secured(self, event: Secured) -> None:
         """The handshake is finished. RFC 3207 4.2: what the client said before is forgotten, its hello too."""
@@ -306,6 +306,8 @@ class Relay:
                 self._backend_is_late(now)
             case Wait.TLS:
                 self._not_secured(NotSecured("timeout"))
+            case Wait.CLIENT if c.phase is Phase.SILENCE:
+                pass  # nothing was said too early
             case Wait.CLIENT:
                 self._client_is_late(now)
             case _:
@@ -342,7 +344,7 @@ class Relay:
         return min(by_rate, reception.touched + limits.body_time)
 
     _TAKE: ClassVar[Mapping[type[Event], Callable[["Relay", Any], None]]] = {
-        Started: lambda self, _: self._start(),
+        Started: _start,
         TurnedAway: _turned_away,
         ClientBytes: _octets,
         ClientClosed: lambda self, event: self._client_closed(event.how),
@@ -361,6 +363,18 @@ class Relay:
         Crashed: lambda self, _: self._c.crashed(),
     }
     """What an event changes."""
+
+
+def _listen(c: Conversation) -> bool:
+    """Hold the banner back. Who talks meanwhile need not be waited for any longer."""
+    dialogue = c.dialogue
+    dialogue.early = dialogue.early or bool(len(c.lines))
+    if dialogue.now < c.client_due and not dialogue.early:
+        return False
+    c.wait_for_client()
+    c.phase = Phase.CONNECT
+    c.ask(Stage.CONNECT)
+    return True
 
 
 def _greet(c: Conversation) -> bool:
@@ -387,6 +401,7 @@ def _astray(c: Conversation) -> bool:
 
 
 _STEPS: Mapping[Phase, Callable[[Conversation], bool]] = {
+    Phase.SILENCE: _listen,
     Phase.CONNECT: _greet,
     Phase.START: commands.step,
     Phase.READY: commands.step,

@@ -15,6 +15,8 @@ from smtproxy.wire.members import hashed_by_identity
 class Phase(Enum):
     """Where the dialogue with the client stands."""
 
+    SILENCE = "silence"
+    """The banner is held back."""
     CONNECT = "connect"
     """No banner yet."""
     START = "start"
@@ -44,8 +46,8 @@ class Act(Enum):
     RESET = "reset"
     TLS = "tls"
     QUIT = "quit"
-    HANG_UP = "hang_up"
-    """It is another protocol's: an error, and the end of the session."""
+    FOREIGN = "foreign"
+    """It is another protocol's: an error, and the policy says what follows."""
     SAY = "say"
     """Nothing: we answer, and the backend never hears of it."""
 
@@ -102,6 +104,6 @@ RULES: Mapping[str, Rule] = {
     "TURN": _said(Own.NOT_IMPLEMENTED, error=True),
     "BDAT": _said(Own.NOT_IMPLEMENTED, error=True),
     # HTTP: a browser that somebody points at us would have the lines of its form read as commands.
-    **dict.fromkeys(_HTTP, Rule(Act.HANG_UP, _ANY, _NOWHERE, barrier=True)),
+    **dict.fromkeys(_HTTP, Rule(Act.FOREIGN, _ANY, _NOWHERE, barrier=True)),
 }
 """Verb -> rule. Every other verb, those of withheld keywords included, gets 500 5.5.1 and counts as an error."""

@@ -59,4 +59,6 @@ class RelaySettings:
     """A backend connection that has nothing to do for this long is given back."""
     trace_header: bool = True
     client_tls: ClientTls = ClientTls.OFF
+    banner_delay: float = 0.0
+    """The banner is held back for this long, to see who talks before it."""
     limits: Limits = LIMITS

@@ -135,3 +135,25 @@ def test_quotas_are_those_of_the_table(tmp_path: Path) -> None:
     assert isinstance(refused, Excess)
     assert (refused.client, refused.limit) == ("127.0.0.0/24", 1)
     assert made._settings.most_clients == 7
+
+
+def test_early_talk_and_other_protocols_are_judged_as_configured(tmp_path: Path) -> None:
+    early = Dialogue("id", "192.0.2.1", early=True)
+    foreign = Dialogue("id", "192.0.2.1", foreign="HTTP")
+    config = _load(tmp_path)
+    assert isinstance(_judge(config, Stage.CONNECT, early), Accepted)
+    dropped = _judge(config, Stage.PROTOCOL, foreign)
+    assert isinstance(dropped, Refused)
+    assert dropped.drop
+    config = _load(tmp_path, '[checks]\nearly_talker.action = "reject"\nnot_smtp.action = "observe"\n')
+    assert isinstance(_judge(config, Stage.CONNECT, early), Refused)
+    assert isinstance(_judge(config, Stage.PROTOCOL, foreign), Accepted)
+
+
+@pytest.mark.parametrize(("action", "delay"), [("observe", 6.0), ("off", 0.0)])
+def test_nobody_waits_for_a_banner_where_nobody_listens(action: str, delay: float, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        TEXT.replace('body = "hold"', 'banner_delay = "6s"') + f'[checks.early_talker]\naction = "{action}"\n'
+    )
+    config = load(tmp_path / "config.toml")
+    assert relay_settings(config, config.listeners[0]).banner_delay == delay

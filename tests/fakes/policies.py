@@ -1,6 +1,15 @@
 """The policy of a laboratory: the checks that exist, as they are by default."""
 
-from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
+from smtproxy.policy.checks import (
+    bare_newlines,
+    early_talker,
+    hello,
+    loops,
+    not_smtp,
+    protocol_errors,
+    recipient_domain,
+    size,
+)
 from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.session.settings import RelaySettings
@@ -16,6 +25,8 @@ def default_policy(settings: RelaySettings, domains: tuple[str, ...] = ("example
             Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(settings.newlines or NewlineMode.NORMALISE)),
             Check(loops.CHECK, loops.LoopsOptions()),
             Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions()),
+            Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), Action.OBSERVE),
+            Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), Action.DROP),
             Check(hello.CHECK, hello.HelloOptions(frozenset({settings.hostname})), Action.OBSERVE),
         )
     )

@@ -46,11 +46,11 @@ CASES = {
         ENVELOPE + b"RSET\r\n" + HELLO + b"RCPT TO:<user@example.org>\r\n", (503, 503, 250, 250, 503)
     ),
     "verbs of others": Case(b"XEXCH50 1 2\r\nXCLIENT ADDR=1\r\nLHLO x\r\nTURN\r\n", (500, 500, 500, 502)),
-    "HTTP": Case(b"GET / HTTP/1.1\r\nHost: mx.example.org\r\n\r\n", (500,), ends=True),
+    "HTTP": Case(b"GET / HTTP/1.1\r\nHost: mx.example.org\r\n\r\n", (421,), ends=True),
     "HTTP with a mail in it": Case(
-        b"POST / HTTP/1.1\r\n\r\n" + HELLO + ENVELOPE + b"DATA\r\nx\r\n.\r\n", (500,), ends=True
+        b"POST / HTTP/1.1\r\n\r\n" + HELLO + ENVELOPE + b"DATA\r\nx\r\n.\r\n", (421,), ends=True
     ),
-    "TLS in the clear": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)), (500,), ends=True),
+    "TLS in the clear": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)), (421,), ends=True),
     "talk behind QUIT": Case(HELLO + b"QUIT\r\n" + ENVELOPE, (250, 221), ends=True),
     "text behind a refused DATA": Case(HELLO + b"DATA\r\n" + ENVELOPE + _DATA, (250, 554), ends=True),
     "endless NOOP": Case(b"NOOP\r\n" * 10_000, (250,) * 120 + (421,), ends=True),

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from errno import ECONNABORTED, ENOMEM, EPROTO
 from ipaddress import ip_network
 
@@ -18,7 +19,7 @@ from smtproxy.network.sockets import Endpoint, bound, listen
 from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.records import Event
 from tests.fakes.journal import broken
-from tests.network.stage import Stage, no_descriptors_left, quiet, stage, until
+from tests.network.stage import SETTINGS, Stage, no_descriptors_left, quiet, stage, until
 from tests.network.world import Client
 
 
@@ -402,3 +403,44 @@ async def test_a_session_that_crashes_is_not_counted_for_ever(mock_clock: MockCl
             await one.say(b"QUIT\r\n")
             await one.hear_the_end()
         await until(lambda: quotas._open == {})
+
+
+async def test_what_lay_in_the_socket_before_the_banner_was_said_too_early(mock_clock: MockClock) -> None:
+    async with stage() as here, contextlib.AsyncExitStack() as clients:
+        sock = listen(Endpoint("127.0.0.1", 0))
+        early, patient = [await clients.enter_async_context(client(bound(sock))) for _ in range(2)]
+        await early.say(b"EHLO client.example\r\n")
+        await quiet()
+        async with listening(here, sock):
+            assert [await heard(early), await heard(patient)] == [[220], [220]]
+            for one in (patient, early):
+                await one.say(b"QUIT\r\n")
+                await one.hear_the_end()
+            await until(lambda: len(here.journal.of(Event.SESSION)) == 2)
+            found = [line["findings"] for line in here.journal.of(Event.SESSION)]
+            note = {"check": "early_talker", "stage": "connect", "reason": "early_talker", "action": "observe"}
+            assert found == [[], [note]]
+
+
+async def test_who_talks_while_the_banner_is_held_back(mock_clock: MockClock) -> None:
+    async with (
+        stage(settings=replace(SETTINGS, banner_delay=6.0)) as here,
+        listening(here) as (where, sessions),
+        client(where) as early,
+        client(where) as patient,
+    ):
+        await until(lambda: len(sessions) == 2)
+        await here.pass_time(3.0)
+        await early.say(b"EHLO client.example\r\n")
+        assert await heard(early) == [220]
+        await here.pass_time(2.9)
+        for session in sessions:
+            session.sweep(trio.current_time())
+        await here.pass_time(0.2)
+        for session in sessions:
+            session.sweep(trio.current_time())
+        assert await heard(patient) == [220]
+        await patient.say(b"QUIT\r\n")
+        await patient.hear_the_end()
+        await until(lambda: len(sessions) == 1)
+        assert here.journal.one(Event.SESSION)["findings"] == []

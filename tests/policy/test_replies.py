@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtproxy.policy.replies import TABLE, Occasion, Phrasebook, Reason, Wording, deferred, dropped
+from smtproxy.policy.replies import TABLE, Occasion, Phrasebook, Reason, Wording, deferred, dropped, rejected
 from smtproxy.session.answers import Own
 from smtproxy.wire.errors import Fault
 from tests.wire.pieces import PROPERTY
@@ -70,15 +70,25 @@ def test_a_detail_can_break_no_reply(detail: str) -> None:
 
 def test_every_refusal_has_a_temporary_form() -> None:
     for occasion, wording in TABLE.items():
-        form = deferred(wording)
+        form = deferred(wording, connect=False)
         if wording.code < 500:
             assert form == wording
         else:
             assert form.code // 100 == 4, occasion
             assert form.enhanced == "4" + wording.enhanced[1:]
-    assert deferred(Wording(550, "5.7.1", "x")).code == 450
-    assert deferred(Wording(552, "5.3.4", "x")).code == 452
-    assert deferred(Wording(554, "5.6.0", "x")).code == 451
+    assert deferred(Wording(550, "5.7.1", "x"), connect=False).code == 450
+    assert deferred(Wording(552, "5.3.4", "x"), connect=False).code == 452
+    assert deferred(Wording(554, "5.6.0", "x"), connect=False).code == 451
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_in_place_of_a_banner_only_its_own_codes_are_said(reason: Reason) -> None:
+    """RFC 5321 3.1 and 3.8, RFC 7504 3: 554, 421 and 521."""
+    wording = TABLE[reason]
+    assert deferred(wording, connect=True).code == 421
+    assert dropped(wording, connect=True).code == 521
+    assert rejected(Wording(550, "5.7.1", "x"), connect=True) == Wording(554, "5.7.1", "x")
+    assert rejected(wording, connect=False) == wording
 
 
 def test_a_connection_is_dropped_with_the_code_that_says_so() -> None:

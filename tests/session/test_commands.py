@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from smtproxy.policy.checks import early_talker, not_smtp
+from smtproxy.policy.findings import Action
+from smtproxy.policy.judge import Check, Policy
 from smtproxy.sample.script import Point, Rule, Say
 from smtproxy.session import events
 from smtproxy.session.dialogue import Tls
@@ -78,14 +81,100 @@ def test_text_behind_a_refused_data_is_never_read_as_commands(opening: bytes) ->
     assert lab.log[-1][1]["ended"] == "early_body"
 
 
-def test_another_protocol_is_hung_up_on() -> None:
-    for octets, ended in (
-        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "other_protocol"),
-        (b"\x16\x03\x01\x02\x00", "other_protocol"),
-    ):
-        lab = greeted()
-        assert codes(lab.send(octets)) == [500]
-        assert lab.log[-1][1]["ended"] == ended
+_FOREIGN = [(b"GET / HTTP/1.1\r\n", "HTTP"), (b"CONNECT mx:25 HTTP/1.0\r\n", "HTTP"), (b"\x16\x03\x01\x02\x00", "TLS")]
+
+
+@pytest.mark.parametrize(("octets", "protocol"), _FOREIGN)
+def test_another_protocol_is_dropped_and_nothing_of_it_is_a_command(octets: bytes, protocol: str) -> None:
+    lab = greeted()
+    heard = lab.send(octets + b"MAIL FROM:<a@b.example>\r\n")
+    assert heard == b"421 4.7.0 This is SMTP, not %s [testsession]\r\n" % protocol.encode()
+    line = lab.log[-1][1]
+    assert (line["ended"], line["by"], line["transactions"], line["errors"]) == ("dropped", "not_smtp", 0, 1)
+    note = {"check": "not_smtp", "stage": "protocol", "reason": "not_smtp", "action": "drop", "protocol": protocol}
+    assert line["findings"] == [note]
+
+
+@pytest.mark.parametrize(("octets", "protocol"), _FOREIGN)
+@pytest.mark.parametrize(("action", "text"), [(Action.OBSERVE, b"Command not"), (Action.REJECT, b"This is SMTP, not")])
+def test_another_protocol_is_an_error_where_it_is_not_dropped(
+    octets: bytes, protocol: str, action: Action, text: bytes
+) -> None:
+    lab = greeted()
+    lab.policy = Policy((Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), action),))
+    assert lab.send(octets).startswith(b"500 5.5.1 " + text)
+    assert codes(lab.send(b"XYZZY\r\nNOOP\r\nQUIT\r\n")) == [500, 250, 221]
+    findings = lab.log[-1][1]["findings"]
+    assert isinstance(findings, list)
+    assert [(note["protocol"], note["action"]) for note in findings] == [(protocol, action.value)]
+
+
+def findings(lab: Laboratory) -> list[tuple[str, str]]:
+    """The early talk that the `session` line tells of: stage and action."""
+    noted = lab.log[-1][1]["findings"]
+    assert isinstance(noted, list)
+    return [(note["stage"], note["action"]) for note in noted if note["check"] == "early_talker"]
+
+
+def test_who_talks_before_the_reply_to_its_hello_is_noticed() -> None:
+    lab = Laboratory().start()
+    lab.send(b"EHLO client.example\r\nNOOP\r\n")
+    lab.send(b"HELO client.example\r\n")
+    lab.send(b"EHLO client.example\r\nQUIT\r\n")
+    assert findings(lab) == [("hello", "observe")] * 2
+
+
+def test_who_pipelines_where_it_may_is_not_early() -> None:
+    lab = greeted()
+    lab.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nRSET\r\nNOOP\r\nVRFY x\r\n")
+    lab.send(b"MAIL FROM:<a@b.example>\r\n")
+    lab.send(b"RCPT TO:<c@example.org>\r\nDATA\r\n")
+    lab.send(b"text\r\n.\r\nMAIL FROM:<a@b.example>\r\nQUIT\r\n")
+    assert findings(lab) == []
+    assert all(message["findings"] == [] for message in lab.messages)
+
+
+def test_who_talks_before_the_reply_to_data_is_noticed() -> None:
+    lab = greeted()
+    lab.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nDATA\r\ntext\r\n.\r\nQUIT\r\n")
+    noted = lab.messages[0]["findings"]
+    assert isinstance(noted, list)
+    assert [(note["check"], note["stage"]) for note in noted] == [("early_talker", "data")]
+
+
+def early(action: Action) -> Policy:
+    """A policy that looks at nothing but early talk."""
+    return Policy((Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), action),))
+
+
+@pytest.mark.parametrize(("action", "code"), [(Action.REJECT, 554), (Action.DEFER, 421), (Action.DROP, 521)])
+def test_early_talk_before_the_banner_refused(action: Action, code: int) -> None:
+    lab = Laboratory(policy=early(action))
+    lab.event(events.Started(early=True))
+    assert lab.codes == [code]
+    assert (lab.log[-1][1]["ended"], lab.log[-1][1]["by"]) == ("refused", "early_talker")
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "over"),
+    [(Action.REJECT, 554, False), (Action.DEFER, 451, False), (Action.DROP, 421, True)],
+)
+def test_early_talk_before_the_reply_to_a_hello_refused(action: Action, code: int, over: bool) -> None:
+    lab = Laboratory(policy=early(action)).start()
+    assert codes(lab.send(b"EHLO client.example\r\nNOOP\r\n")) == [code, *([] if over else [250])]
+    assert lab.finished is over
+
+
+@pytest.mark.parametrize("action", [Action.REJECT, Action.DEFER, Action.DROP])
+def test_early_talk_before_the_reply_to_data_refused(action: Action) -> None:
+    lab = greeted()
+    lab.policy = early(action)
+    heard = lab.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nDATA\r\nRSET\r\n.\r\n")
+    assert codes(heard)[:2] == [250, 250]
+    assert b"you talk before our reply" in heard
+    assert lab.finished
+    assert lab.messages[0]["by"] == "early_talker"
+    assert str(lab.messages[0]["reply"]) in heard.decode()
 
 
 def test_a_line_without_end_is_an_end() -> None:

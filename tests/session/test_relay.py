@@ -25,6 +25,59 @@ def test_a_backend_that_was_never_reached_is_told_before_the_banner() -> None:
     assert relay.over
 
 
+_HELD_BACK = RelaySettings(HOSTNAME, banner_delay=6)
+
+
+def test_a_banner_that_is_held_back_comes_when_its_time_is_over() -> None:
+    lab = Laboratory(_HELD_BACK).start()
+    assert lab.relay.waits_for is events.Wait.CLIENT
+    assert lab.relay.deadline == lab.now + 6
+    lab.pass_time(5.9)
+    assert lab.heard == b""
+    lab.pass_time(0.1)
+    assert lab.codes == [220]
+    assert lab.relay.deadline == lab.now + _HELD_BACK.limits.command_time
+    lab.send(b"QUIT\r\n")
+    assert lab.log[-1][1]["findings"] == []
+
+
+def test_who_talks_before_the_banner_is_noticed_at_once_and_answered() -> None:
+    lab = Laboratory(_HELD_BACK).start()
+    lab.pass_time(2)
+    lab.send(b"NO")
+    assert lab.codes == [220]
+    lab.send(b"OP\r\nEHLO client.example\r\n")
+    lab.send(b"QUIT\r\n")
+    assert lab.codes == [220, 250, 250, 221]
+    note = {"check": "early_talker", "stage": "connect", "reason": "early_talker", "action": "observe"}
+    assert lab.log[-1][1]["findings"] == [note]
+
+
+def test_who_had_talked_when_it_was_accepted_is_noticed() -> None:
+    lab = Laboratory()
+    lab.event(events.Started(early=True))
+    lab.send(b"EHLO client.example\r\n")
+    lab.close()
+    findings = lab.log[-1][1]["findings"]
+    assert isinstance(findings, list)
+    assert [note["stage"] for note in findings] == ["connect"]
+
+
+def test_a_handshake_is_no_early_talk() -> None:
+    lab = Laboratory(RelaySettings(HOSTNAME, client_tls=ClientTls.IMPLICIT))
+    lab.event(events.Started(early=True))
+    lab.event(events.Secured(Tls("TLSv1.3", "TLS_AES_128_GCM_SHA256")))
+    lab.send(b"QUIT\r\n")
+    assert lab.codes == [220, 221]
+    assert lab.log[-1][1]["findings"] == []
+
+
+def test_who_leaves_before_the_banner() -> None:
+    lab = Laboratory(_HELD_BACK).start()
+    lab.close()
+    assert (lab.heard, lab.log[-1][1]["ended"]) == (b"", "closed")
+
+
 def test_who_is_turned_away_has_a_line_in_the_log() -> None:
     lab = Laboratory()
     lab.event(events.TurnedAway("proxy_header", "proxy_protocol", {"check": "proxy_protocol"}))

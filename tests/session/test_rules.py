@@ -35,5 +35,7 @@ def test_commands_without_use_are_counted(verb: str) -> None:
     assert not RULES[verb].error
 
 
-def test_another_protocol_is_hung_up_on() -> None:
-    assert {verb for verb, rule in RULES.items() if rule.act is Act.HANG_UP} >= {"GET", "POST", "CONNECT"}
+def test_the_verbs_of_another_protocol() -> None:
+    foreign = {verb for verb, rule in RULES.items() if rule.act is Act.FOREIGN}
+    assert foreign >= {"GET", "POST", "CONNECT"}
+    assert all(RULES[verb].barrier for verb in foreign)

@@ -173,8 +173,7 @@ def test_text_behind_a_data_that_the_policy_refused_is_never_read_as_commands() 
 
     lab.on_judge = judge
     lab.send(ENVELOPE + HIDDEN)
-    assert b"\r\n554 5.5.0 " in lab.heard
-    no_hidden_command_was_read(lab)
+    no_hidden_command_was_read(lab, 550)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +191,11 @@ def test_text_behind_a_data_that_the_backend_refused_is_never_read_as_commands(r
     assert message["outcome"] in ("rejected", "deferred")
 
 
-def no_hidden_command_was_read(lab: Laboratory) -> None:
+def no_hidden_command_was_read(lab: Laboratory, refusal: int = 554) -> None:
     assert lab.finished
     (session,) = lab.lines(Event.SESSION)
     assert (session["ended"], session["by"]) == ("early_body", "proxy")
-    assert 250 not in lab.codes[lab.codes.index(554) :]
+    assert 250 not in lab.codes[lab.codes.index(refusal) :]
     assert not [command for command in lab.record.commands if b"forged" in command or b"victim" in command]
     assert lab.record.accepted == []
     assert lab.record.terminators == 0

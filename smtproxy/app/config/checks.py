@@ -100,6 +100,22 @@ class Hello(BaseModel):
     on_error: OnError = findings.OnError.PASS
 
 
+class EarlyTalker(BaseModel):
+    """Judgement: the client talks before the banner, or before the reply to EHLO, HELO or DATA."""
+
+    model_config = STRICT
+    action: Action = findings.Action.OBSERVE
+    on_error: OnError = findings.OnError.PASS
+
+
+class NotSmtp(BaseModel):
+    """Judgement: the client speaks HTTP (a proxy's CONNECT included), or TLS where nobody offered it."""
+
+    model_config = STRICT
+    action: Action = findings.Action.DROP
+    on_error: OnError = findings.OnError.PASS
+
+
 class Checks(BaseModel):
     """All checks. Each is as its defaults say unless the file says otherwise."""
 
@@ -109,6 +125,8 @@ class Checks(BaseModel):
     bare_newlines: BareNewlines = Field(default=BareNewlines(), description="Bare CR and LF in bodies.")
     loops: Loops = Field(default=Loops(), description="Mail that goes in circles.")
     protocol_errors: ProtocolErrors = Field(default=ProtocolErrors(), description="Patience with broken clients.")
+    early_talker: EarlyTalker = Field(default=EarlyTalker(), description="Clients that do not wait for replies.")
+    not_smtp: NotSmtp = Field(default=NotSmtp(), description="Clients that speak another protocol.")
     hello: Hello = Field(default=Hello(), description="What a client calls itself.")
 
 

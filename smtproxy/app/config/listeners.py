@@ -14,7 +14,7 @@ from smtproxy.app.config.domains import ANY, checked_domain, checked_domains
 from smtproxy.app.config.survey import Survey, survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
-from smtproxy.app.config.units import Count, Duration, Size, show_octets, show_seconds
+from smtproxy.app.config.units import Count, Duration, Pause, Size, show_octets, show_seconds
 from smtproxy.network.tls import Version
 from smtproxy.session.settings import BodyMode
 from smtproxy.wire.newlines import NewlineMode
@@ -130,6 +130,13 @@ class Listener(BaseModel):
         AfterValidator(checked_ciphers),
         Field(description="OpenSSL's cipher list for TLS 1.2 and older; empty: OpenSSL's own."),
     ] = ""
+    banner_delay: Annotated[
+        Pause,
+        Field(
+            description="How long the banner is held back, to the second, so that the check early_talker sees who "
+            "talks before it: every client waits so long. 0: not at all, and only what is there already is early.",
+        ),
+    ] = 0.0
     proxy_protocol: Annotated[
         tuple[ClientNetwork, ...],
         LIST,

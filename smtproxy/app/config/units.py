@@ -45,6 +45,12 @@ def seconds(value: object) -> float:
     return number
 
 
+def pause(value: object) -> float:
+    """Read a duration that may be none at all. Raises ValueError with what is wrong."""
+    nothing = type(value) in (int, float) and value == 0
+    return 0.0 if nothing or value == "0s" else seconds(value)
+
+
 def octets(value: object) -> int:
     """Read a size of at least one octet. Raises ValueError with what is wrong."""
     match value:
@@ -90,6 +96,9 @@ _SIZE: Final = 'must be a size like "50MiB", "64KiB" or "10MB" (a number alone c
 
 Duration = Annotated[float, BeforeValidator(seconds)]
 """Seconds."""
+
+Pause = Annotated[float, BeforeValidator(pause)]
+"""Seconds, or 0."""
 
 Size = Annotated[int, BeforeValidator(octets)]
 """Octets."""

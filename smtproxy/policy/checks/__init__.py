@@ -1,6 +1,15 @@
 """The registry of checks: one file each, one line here. Their order is the order in which findings are folded."""
 
-from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
+from smtproxy.policy.checks import (
+    bare_newlines,
+    early_talker,
+    hello,
+    loops,
+    not_smtp,
+    protocol_errors,
+    recipient_domain,
+    size,
+)
 from smtproxy.policy.findings import CheckSpec
 
 CHECKS: tuple[CheckSpec, ...] = (
@@ -9,5 +18,7 @@ CHECKS: tuple[CheckSpec, ...] = (
     bare_newlines.CHECK,
     loops.CHECK,
     protocol_errors.CHECK,
+    early_talker.CHECK,
+    not_smtp.CHECK,
     hello.CHECK,
 )

@@ -36,6 +36,7 @@ def test_defaults_are_those_of_the_relay() -> None:
     listener, relay = read(), RelaySettings("mx.example.org")
     assert (listener.body, listener.bare_newlines) == (relay.body, relay.newlines)
     assert (listener.max_message_size, listener.max_recipients) == (relay.max_message_size, relay.max_recipients)
+    assert (listener.banner_delay, listener.proxy_protocol) == (relay.banner_delay, ())
     assert (listener.commit_by, listener.name) == (relay.commit_by, relay.listener)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smtproxy.app.config.units import LARGEST, LONGEST, octets, seconds, show_octets, show_seconds
+from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,18 @@ def test_shown_in_the_largest_unit_that_is_whole() -> None:
     assert [show_seconds(value) for value in (0.5, 1.0, 60.0, 90.0, 3600.0, 86400.0)] == [
         "0.5s", "1s", "1m", "90s", "1h", "1d",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("nothing", [0, 0.0, "0s"])
+def test_a_pause_may_be_none(nothing: object) -> None:
+    assert pause(nothing) == 0.0
+
+
+def test_a_pause_is_a_duration() -> None:
+    assert pause("6s") == seconds("6s")
+
+
+@pytest.mark.parametrize("wrong", [-1, False, "", "0", "0ms", None, "never"])
+def test_no_pause(wrong: object) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        pause(wrong)

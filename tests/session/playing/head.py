@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from smtproxy.policy.checks import bare_newlines, hello, loops, protocol_errors, recipient_domain, size
+from smtproxy.policy.checks import (
+    bare_newlines,
+    early_talker,
+    hello,
+    loops,
+    not_smtp,
+    protocol_errors,
+    recipient_domain,
+    size,
+)
 from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.sample.profile import Profile, UnknownRecipients
@@ -24,6 +33,7 @@ _ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-f]{2}))")
 _ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 _NOTED = frozenset({"backend", "checks", "promised", "script", "servers", "refusing", "disk", "one_piece", "in_memory"})
 _NEVER = "never reached"
+_JUDGEMENTS = {"early_talker": "observe", "not_smtp": "drop", "hello": "observe"}
 
 
 class Head:
@@ -59,10 +69,11 @@ class Head:
 
     def policy(self, settings: RelaySettings) -> Policy:
         """The checks as they are by default, but for options under `checks`."""
-        options: dict[str, Any] = {"domains": ["example.org"], "routing": [], "hello": "observe"}
+        options: dict[str, Any] = {"domains": ["example.org"], "routing": []} | _JUDGEMENTS
         options |= self._values.get("checks", {})
         domains, routing = frozenset(options.pop("domains")), frozenset(options.pop("routing"))
-        found, mode = Action(options.pop("hello")), settings.newlines or NewlineMode.NORMALISE
+        mode = settings.newlines or NewlineMode.NORMALISE
+        early, foreign, forged = (Action(options.pop(name)) for name in _JUDGEMENTS)
         hops = {name: options.pop(name) for name in ("max_received",) if name in options}
         return Policy(
             (
@@ -71,7 +82,9 @@ class Head:
                 Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(mode)),
                 Check(loops.CHECK, loops.LoopsOptions(**hops)),
                 Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions(**options)),
-                Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), found),
+                Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), early),
+                Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), foreign),
+                Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), forged),
             )
         )
 
