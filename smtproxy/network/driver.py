@@ -58,7 +58,7 @@ class _Slow:
 
 _SLOW = _Slow()
 _NOTHING_SEEN = events.Looked()
-_INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.ClientClosed)
+_INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.Withdrawn, events.ClientClosed)
 _OF_BACKEND = (events.BackendClosed, events.BackendBytes)
 _ENDS_AN_ANSWER = (events.ClientClosed, events.Shutdown)
 _BODY = (events.Forward, events.ForwardKept)
@@ -200,6 +200,10 @@ class Session:
         """Others wait for our place."""
         if self._blocked_by_client:
             self._give_back()
+            blocked = self._service.settings.limits.send_time - (self._due - trio.current_time())
+            if self._relay.streaming and blocked >= self._service.settings.lease:
+                # One that does not read its 354 sends no body either.
+                self._wake(events.ClientClosed("timeout"))
         else:
             self._wish(events.Recall())
 
@@ -462,7 +466,7 @@ class Session:
             case events.Forward() if self._backend.link is not None:
                 return await self._finish_forward(self._backend.link)
             case events.Commit() if self._backend.link is not None:
-                return await self._finish_commit(self._backend.link)
+                return await self._finish_commit(self._backend.link, effect.octets)
             case events.ForwardKept():
                 return await self._send_kept()
             case events.Keep():
@@ -521,7 +525,9 @@ class Session:
     async def _finish_forward(self, link: Link) -> events.Event | None:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
+            since = trio.current_time()
             await self._writable(link, self._transfer_due())
+            self._relay.backend_took(trio.current_time() - since)
             if self._mailbox:
                 # The backend spoke, the client left, or time is up: the rest of this must not leave.
                 event = self._mailbox.pop(0)
@@ -537,15 +543,19 @@ class Session:
         due = trio.current_time() + self._service.settings.limits.transfer_time
         return min(due, self._relay.deadline) if self._relay.dot_read else due
 
-    async def _finish_commit(self, link: Link) -> events.Event | None:
+    async def _finish_commit(self, link: Link, octets: bytes) -> events.Event | None:
         """Hand the rest of the terminator over; from its first octet on only the end-of-data timer ends the wait.
 
-        A client that leaves meanwhile stays in the mailbox: it is no reason to send half a terminator. A backend that
-        speaks before it has the whole of it has not answered it.
+        As long as the kernel, filled by the body, has taken none of it, nothing is committed: the client must be there,
+        and `commit_by` counts. Behind the first octet a client that leaves stays in the mailbox: it is no reason to
+        send half a terminator. A backend that speaks before it has the whole of it has not answered it.
         """
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
-            await self._writable(link, self._relay.deadline)
+            whole = len(self._left) == len(octets)
+            await self._writable(link, self._relay.commit_due if whole else self._relay.deadline)
+            if whole and any(isinstance(one, _INTERRUPTIONS) for one in self._mailbox):
+                return events.Withdrawn()
             if any(isinstance(one, _OF_BACKEND) for one in self._mailbox):
                 return events.BackendClosed("spoke before the end")
             answer = self._write_terminator(link, self._left)

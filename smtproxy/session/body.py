@@ -45,8 +45,8 @@ def _trace(c: Conversation, transaction: Transaction) -> bytes:
     if transaction.envelope.utf8:
         protocol = "UTF8SMTP"  # RFC 6531 4.3
     tls = c.dialogue.tls
-    if tls is not None:
-        protocol += "S"  # RFC 3848
+    if tls is not None and protocol != "SMTP":
+        protocol += "S"  # RFC 3848, which has no name for HELO under TLS
     return received_field(
         hello=None if hello is None else hello.name,
         client=c.dialogue.client,

@@ -22,7 +22,7 @@ from smtproxy.wire.replies import Reply
 from smtproxy.wire.values import value
 
 _QUIT = b"QUIT\r\n"
-_MAY_BE_THE_ADDRESS = frozenset({500, 501, 555})
+_MAY_BE_THE_ADDRESS = frozenset({500, 501, 504, 555})
 
 Queued: TypeAlias = tuple[Purpose, Slot | None, bytes]
 """A command that waits to be sent, and the client's command it answers."""
@@ -264,8 +264,8 @@ class Carriage:
     def misconfigured(self, purpose: Purpose, reply: Reply) -> None:
         """Log a reply that blames our own dialogue: it is kept from the client, and counts against the server.
 
-        Not 500, 501 and 555: what we composed has the client's address in it, and an odd or long one must not mark a
-        server.
+        Not 500, 501, 504 and 555: what we composed has the client's address in it, and an odd or long one must not mark
+        a server (Postfix says 504 to a name that is not fully qualified: non_fqdn_reject_code).
         """
         if reply.code not in _MAY_BE_THE_ADDRESS:
             self.complaint = f"{reply.code} {reply.text}"

@@ -234,7 +234,11 @@ class Conversation:
         if self.held_up is Wait.TLS:
             self.finish(ended, "proxy")  # In the middle of a handshake nothing can be said.
             return
-        self.settle(self.answers.last(), self.phrases.say(own), "protocol")
+        slot, unheard = self.answers.last()
+        for one in unheard:
+            if one.recipient is not None and self.dialogue.envelope is not None:
+                self.dialogue.envelope.forget(one.recipient)  # the log tells what was heard
+        self.settle(slot, self.phrases.say(own), "protocol")
         self.finish(ended, "proxy")
 
     def finish(self, ended: str, by: str) -> None:
@@ -247,9 +251,11 @@ class Conversation:
         self.over = True
         self.held_up = Wait.END
         self.lingers = by != "client"
+        before = len(self.out)
         self.flush()
         fields = self.account.fields(self.dialogue, self.settings.listener, self.backend.connections, ended, by)
-        self.out.append(Record(LogEvent.SESSION, fields))
+        # The line knows the last words and goes before them: whoever does not take them must not keep it back.
+        self.out.insert(before, Record(LogEvent.SESSION, fields))
         self.out.append(Finish())
 
     def _last_ending(self, transaction: Transaction, ended: str, by: str) -> Ending:

@@ -198,6 +198,11 @@ class Courier:
             case Stand.OPENING:
                 pass
 
+    def withdrawn(self, own: Own) -> None:
+        """No octet of the terminator left: the message is not committed after all."""
+        if self._k.stand is Stand.COMMITTED:
+            self._k.fail(own)
+
     def too_late(self, own: Own | None = None) -> None:
         """The deadline of the present wait passed; `own` says more than the courier knows (commit_by)."""
         k = self._k

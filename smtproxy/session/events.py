@@ -121,6 +121,14 @@ class BackendClosed:
 
 
 @value
+class Withdrawn:
+    """Not one octet of the terminator was taken, and will not be: the commit did not happen.
+
+    The backend spoke, ended, or read nothing until `commit_by`. The connection must be closed.
+    """
+
+
+@value
 class Judged:
     """The answer to `Judge`."""
 
@@ -178,6 +186,7 @@ Event: TypeAlias = (
     | BackendFailed
     | BackendBytes
     | BackendClosed
+    | Withdrawn
     | Judged
     | Looked
     | Stored

@@ -46,6 +46,7 @@ from smtproxy.session.events import (
     Timeout,
     TurnedAway,
     Wait,
+    Withdrawn,
 )
 from smtproxy.session.memory import Memory
 from smtproxy.session.rules import Phase
@@ -64,7 +65,7 @@ def _later(_stage: Stage) -> Verdict | None:
 class Relay:
     """One session with a client."""
 
-    __slots__ = ("_c", "dialogue", "waits_for")
+    __slots__ = ("_backend_took", "_c", "dialogue", "waits_for")
 
     def __init__(
         self,
@@ -86,6 +87,8 @@ class Relay:
         """
         self.dialogue = dialogue
         self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, judgement.judged, epoch)
+        self._backend_took = 0.0
+        """Seconds since the last event that a write waited for the backend to read."""
         self.waits_for = Wait.CLIENT
         """The one thing this session waits for."""
 
@@ -108,6 +111,11 @@ class Relay:
             return c.commit_due if c.phase in _DOT_READ else c.session_due
         due = min(self._client_deadline, c.session_due)
         return min(due, c.backend.idle_since + c.settings.lease) if c.backend.idle else due
+
+    @property
+    def commit_due(self) -> float:
+        """Until when the first octet of a terminator must have left."""
+        return self._c.commit_due
 
     @property
     def committed(self) -> bool:
@@ -178,11 +186,22 @@ class Relay:
         c.out.clear()
         return effects
 
+    def backend_took(self, seconds: float) -> None:
+        """Note that a write of a body or a group waited so long for the backend: no time of the client's."""
+        self._backend_took += seconds
+
     # Inside
 
     def _spend(self, passed: float) -> None:
         """Account for the time since the last event."""
         c, wait = self._c, self.waits_for
+        if self._backend_took and wait is Wait.CLIENT:
+            blocked = min(self._backend_took, passed)
+            c.account.waited[Wait.BACKEND] = c.account.waited.get(Wait.BACKEND, 0.0) + blocked
+            if c.reception is not None:
+                c.reception.others_took(blocked)
+            passed -= blocked
+        self._backend_took = 0.0
         c.account.waited[wait] = c.account.waited.get(wait, 0.0) + passed
         if c.reception is not None and wait is not Wait.CLIENT:
             # The client's rate is not to suffer from a slow backend or disk.
@@ -278,6 +297,11 @@ class Relay:
         else:
             c.courier.lost(event)
 
+    def _withdrawn(self) -> None:
+        """Contract item 9: only behind the first octet of the terminator does nothing but the backend's timer count."""
+        c = self._c
+        c.courier.withdrawn(Own.TOO_LATE if c.dialogue.now >= c.commit_due else Own.BACKEND_LOST)
+
     def _recalled(self) -> None:
         """Others wait for a place that this session does not use, or uses too slowly."""
         c = self._c
@@ -354,6 +378,7 @@ class Relay:
         BackendFailed: lambda self, event: self._c.courier.could_not_open(event),
         BackendBytes: _backend_spoke,
         BackendClosed: _backend_lost,
+        Withdrawn: lambda self, _: self._withdrawn(),
         Judged: lambda self, event: judgement.arrived(self._c, event.verdict),
         Looked: _looked,
         Stored: lambda self, event: body.stored(self._c, event),

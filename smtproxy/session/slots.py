@@ -93,13 +93,14 @@ class Answers:
         self.slots.append(slot)
         return slot
 
-    def last(self) -> Slot:
-        """Return the slot for a goodbye: the oldest open one. Those behind it are forgotten; nothing follows a 421."""
+    def last(self) -> tuple[Slot, list[Slot]]:
+        """Return the slot for a goodbye, the oldest open one, and those behind it: nobody hears them any more."""
         for place, slot in enumerate(self.slots):
             if slot.answer is None:
+                unheard = self.slots[place + 1 :]
                 del self.slots[place + 1 :]
-                return slot
-        return self.open("")
+                return slot, unheard
+        return self.open(""), []
 
     def ready(self) -> list[Slot]:
         """Take all leading slots that have their answer."""

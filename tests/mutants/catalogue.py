@@ -225,6 +225,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/session/test_opening.py",
     ),
     _one(
+        "a terminator of which nothing has left, under the timer of a commit",
+        "network/driver.py",
+        "            whole = len(self._left) == len(octets)\n",
+        "            whole = False\n",
+        "tests/network/test_driver.py",
+    ),
+    _one(
+        "a refusal told in the log that nobody heard",
+        "session/conversation.py",
+        "                self.dialogue.envelope.forget(one.recipient)  # the log tells what was heard\n",
+        "                pass\n",
+        "tests/session/test_relay.py",
+    ),
+    _one(
+        "plain text kept over STARTTLS",
+        "session/commands.py",
+        "    elif len(c.lines):\n        c.reply(slot, Own.TLS_INJECTED)",
+        "    elif False:\n        c.reply(slot, Own.TLS_INJECTED)",
+        "tests/session/test_commands.py",
+    ),
+    _one(
         "a client that waits beyond commit_by",
         "session/relay.py",
         "return min(c.backend.deadline, c.commit_due if c.phase is Phase.SENDING else c.session_due)",

@@ -13,6 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from smtproxy.network.link import Link
 from smtproxy.network.pool import RECALL_AFTER
 from smtproxy.network.sockets import Endpoint, bound, connected, listen, prepare
 from smtproxy.policy.checks import hello
@@ -376,6 +377,39 @@ async def test_client_that_does_not_read_gives_its_place_to_who_waits(mock_clock
         assert {one.code for one in await guest.client.hear(3000)} == {250}
 
 
+async def test_the_session_line_does_not_wait_for_the_last_words(mock_clock: MockClock) -> None:
+    """A task that was cancelled while they were blocked took the line with it."""
+    async with stage() as here:
+        guest = await here.enter()
+        await guest.client.hear(1)
+        guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await guest.client.say(HELLO * 2900 + b"QUIT\r\n")
+        await until(lambda: guest.session._writing)
+        assert not guest.ended
+        assert here.endings() == ["quit"]
+
+
+async def test_client_that_does_not_read_its_go_ahead_gives_its_place_to_who_waits(mock_clock: MockClock) -> None:
+    """A body that streams holds its place by right, but not one that cannot begin: sixteen would stop all mail."""
+    settings = replace(SETTINGS, body=BodyMode.STREAM)
+    async with stage(settings=settings) as here:
+        guest = await here.enter()
+        await guest.client.hear(1)
+        guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        await guest.client.say(HELLO * 2500 + ENVELOPE + b"DATA\r\n")
+        await until(lambda: guest.session._writing)
+        assert guest.session.streaming
+        await here.pass_time(settings.lease - 1)
+        guest.session.recall()
+        await quiet()
+        assert here.pool.servers[0].open == 1
+        await here.pass_time(1.0)
+        guest.session.recall()
+        await here.over(guest)
+        assert here.pool.servers[0].open == 0
+        assert (here.outcomes(), here.endings()) == (["aborted"], ["timeout"])
+
+
 async def test_connection_that_spoke_out_of_turn_is_not_kept_warm(mock_clock: MockClock) -> None:
     """Heard while its session was blocked by a client that then left: the next client must not get it. Item 7"""
     talk = Script(
@@ -534,26 +568,56 @@ def _fill(guest: Guest) -> None:
     guest.backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
-async def _half_committed(here: Stage, behind: bytes = b"") -> Guest:
-    """A message whose terminator the kernel does not take: nothing fits in front of the backend any more.
-
-    `behind`: what the client sends with its final dot.
-    """
+async def _collected(here: Stage) -> Guest:
+    """A message that only lacks its final dot."""
     guest = await here.enter()
     await guest.begins()
     await guest.client.say(LETTER)
     await until(lambda: guest.session._relay.dialogue.octets_in > len(LETTER) + len(ENVELOPE))
     await quiet()
+    return guest
+
+
+async def _committing(here: Stage, behind: bytes = b"") -> Guest:
+    """A message whose terminator the kernel does not take: nothing fits in front of the backend any more.
+
+    `behind`: what the client sends with its final dot.
+    """
+    guest = await _collected(here)
     _fill(guest)
     await guest.client.say(b".\r\n" + behind)
     await until(lambda: guest.session.committed and guest.session._writing)
     return guest
 
 
+async def _half_committed(here: Stage, monkeypatch: pytest.MonkeyPatch, behind: bytes = b"") -> Guest:
+    """The same, but its first octet has left."""
+    really = Link.write
+    begun: list[Link] = []
+
+    def write(link: Link, octets: bytes | memoryview) -> int:
+        if begun or bytes(octets[-3:]) != b".\r\n":
+            return really(link, octets)
+        begun.append(link)
+        taken = really(link, octets[:1])
+        _fill(here.guests[0])
+        link.can_write = False
+        return taken
+
+    guest = await _collected(here)
+    monkeypatch.setattr(Link, "write", write)
+    await guest.client.say(b".\r\n" + behind)
+    await until(lambda: guest.session.committed and guest.session._writing)
+    assert guest.session._left
+    return guest
+
+
 @pytest.mark.parametrize("leaves", [True, False])
-async def test_only_the_end_of_data_timer_ends_a_commit_that_is_half_done(mock_clock: MockClock, leaves: bool) -> None:
+async def test_only_the_end_of_data_timer_ends_a_commit_that_is_half_done(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch, leaves: bool
+) -> None:
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:
-        guest = await _half_committed(here)
+        guest = await _half_committed(here, monkeypatch)
         if leaves:
             await guest.client.leave("reset")
             await here.swept(lambda: bool(guest.session._mailbox))
@@ -567,15 +631,53 @@ async def test_only_the_end_of_data_timer_ends_a_commit_that_is_half_done(mock_c
         assert here.record.terminators == 0
 
 
+async def test_a_terminator_of_which_nothing_has_left_is_withdrawn_at_commit_by(mock_clock: MockClock) -> None:
+    """It waited under the timer of a commit, left ten minutes behind the dot, and made a duplicate. Item 9"""
+    script = Script((Rule(Point.DATA, (Normal(), StopReading()), connections=(1,)),))
+    async with stage(script, settings=STREAM) as here:
+        guest = await _committing(here)
+        await here.pass_time(299.0)
+        here.sweep()
+        await quiet()
+        assert guest.session.committed
+        await here.pass_time(1.0)
+        await here.swept(lambda: bool(here.outcomes()))
+        assert (await guest.client.hear(1))[0].text.startswith("4.4.5")
+        assert here.record.terminators == 0
+        assert (await guest.sends()).code == 250
+        assert here.outcomes() == ["deferred", "delivered"]
+
+
+async def test_a_client_that_is_gone_before_its_terminator_began_gets_no_commit(mock_clock: MockClock) -> None:
+    """Item 7: looked at before the commit, and the commit had not begun."""
+    async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:
+        guest = await _committing(here)
+        await guest.client.leave("reset")
+        await here.swept(lambda: guest.ended)
+        assert here.outcomes() == ["deferred"]
+        await until(lambda: here.server.open == 0)
+        assert here.record.terminators == 0
+
+
+async def test_a_backend_that_speaks_before_the_terminator_began_has_not_answered_it(mock_clock: MockClock) -> None:
+    liar = Script((Rule(Point.DATA, (Normal(), StopReading(), Pause(5.0), reply("250 2.6.0 taken"))),))
+    async with stage(liar, settings=STREAM) as here:
+        guest = await _committing(here)
+        await here.pass_time(5.0)
+        here.sweep()
+        assert (await guest.client.hear(1))[0].code == 451
+        assert here.outcomes() == ["deferred"]
+
+
 async def test_backend_that_answers_before_it_has_the_whole_terminator_has_not_answered_it(
-    mock_clock: MockClock,
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     liar = Script(
         (Rule(Point.DATA, (Normal(), StopReading(), Pause(5.0), reply("250 2.6.0 taken")), connections=(1,)),)
     )
     async with stage(liar, settings=STREAM) as here:
         # The next mail is there already: what the first connection said must not be taken for the second one's words.
-        guest = await _half_committed(here, ENVELOPE)
+        guest = await _half_committed(here, monkeypatch, ENVELOPE)
         await here.pass_time(5.0)
         here.sweep()
         assert [one.code for one in await guest.client.hear(3)] == [451, 250, 250]
@@ -630,6 +732,42 @@ async def by_hand(settings: RelaySettings) -> AsyncIterator[tuple[Stage, Guest, 
                 sock.send(b"250 ok\r\n250 ok\r\n")
                 assert [one.code for one in await guest.client.hear(2)] == [250, 250]
                 yield here, guest, backend
+
+
+async def test_time_that_the_backend_takes_is_not_the_clients(mock_clock: MockClock) -> None:
+    """A fast client heard that it was too slow, because its octets waited in our kernel for a backend that stalled."""
+    settings = replace(SETTINGS, body=BodyMode.STREAM)
+    async with by_hand(settings) as (here, guest, backend):
+        await guest.client.say(b"DATA\r\n")
+        await backend.says(b"", b"DATA\r\n")
+        backend.sock.send(b"354 go on\r\n")
+        assert (await guest.client.hear(1))[0].code == 354
+        await quiet()
+        _fill(guest)
+        await guest.client.say(b"x\r\n")
+        await until(lambda: guest.session._writing)
+        for _ in range(2):
+            await here.pass_time(settings.lease)
+            guest.session.recall()
+            here.sweep()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reads_all, backend)
+            await until(lambda: not guest.session._writing)
+            guest.session.recall()
+            await quiet()
+            assert (await guest.codes(b"NOOP\r\n", 0)) == []
+            nursery.cancel_scope.cancel()
+        relay = guest.session._relay
+        assert relay.streaming
+        await guest.client.leave("closed")
+        await here.over(guest)
+        waited = here.journal.one(Event.SESSION)["waited"]
+        assert waited == {"client": 0.0, "backend": 2 * settings.lease}
+
+
+async def _reads_all(backend: ByHand) -> None:
+    while await backend.reads():
+        pass
 
 
 async def test_backend_that_speaks_and_is_gone_when_the_terminator_should_leave(mock_clock: MockClock) -> None:

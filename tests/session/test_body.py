@@ -6,7 +6,8 @@ import pytest
 
 from smtproxy.sample.script import Close, Normal, Pause, Point, Rule, Say
 from smtproxy.session import events
-from smtproxy.session.settings import BodyMode, RelaySettings
+from smtproxy.session.dialogue import Tls
+from smtproxy.session.settings import BodyMode, ClientTls, RelaySettings
 from smtproxy.wire.newlines import NewlineMode
 from tests.fakes.laboratory import Laboratory
 from tests.session.parts import HOSTNAME
@@ -243,3 +244,14 @@ def test_a_burst_at_the_start_does_not_keep_the_place_while_others_wait() -> Non
     lab.event(events.Recall())
     assert [*held, lab.relay.streaming] == [True, False]
     assert codes(lab.send(b".\r\n")) == [451]
+
+
+@pytest.mark.parametrize(("hello", "protocol"), [(b"EHLO", b"ESMTPS"), (b"HELO", b"SMTP")])
+def test_the_trace_names_tls_where_there_is_a_name_for_it(hello: bytes, protocol: bytes) -> None:
+    """RFC 3848 has none for HELO under TLS."""
+    lab = Laboratory(RelaySettings(HOSTNAME, client_tls=ClientTls.IMPLICIT)).start()
+    lab.event(events.Secured(Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")))
+    lab.send(hello + b" client.example\r\n")
+    begin_body(lab)
+    lab.send(BODY + b".\r\n")
+    assert b" with " + protocol + b" id " in lab.record.accepted[0].body

@@ -1,9 +1,12 @@
 """The state of the backend's half: closing, failing, reopening, and what may be kept warm."""
 
+import pytest
+
 from smtproxy.session import events
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Heard, Job, Stand
 from smtproxy.session.slots import Purpose
+from smtproxy.wire.replies import Reply
 from tests.session.parts import NEVER, NOW, OK, PHRASES, carriage, envelope, job, kinds, recipient, slot, upstream
 
 
@@ -152,3 +155,11 @@ def test_a_reply_that_blames_us_is_logged() -> None:
     assert isinstance(record, events.Record)
     assert record.fields["command"] == "RCPT"
     assert record.fields["reply"] == "550 5.1.1 never"
+
+
+@pytest.mark.parametrize(("code", "blamed"), [(500, False), (501, False), (504, False), (555, False), (530, True)])
+def test_an_odd_address_of_a_client_marks_no_server(code: int, blamed: bool) -> None:
+    """Postfix says 504 to a name that is not fully qualified: one stranger threw the warm connections of all away."""
+    k = _connected()
+    k.misconfigured(Purpose.MAIL, Reply(code, (b"no",)))
+    assert bool(k.complaint) is blamed

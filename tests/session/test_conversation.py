@@ -131,7 +131,7 @@ def test_the_oldest_open_command_hears_the_goodbye_and_nothing_is_said_behind_it
     c.settle(newer, OK, "backend")
     c.say_goodbye(Own.SHUTDOWN, "shutdown")
     said = PHRASES.say(Own.SHUTDOWN).encode()
-    assert c.out[0] == events.Answer(said)
+    assert c.out[-2:] == [events.Answer(said), events.Finish()]
     assert _lines(c, LogEvent.SESSION)[0].fields["reply"] == said.decode().rstrip()
     assert c.lingers
 
@@ -139,7 +139,7 @@ def test_the_oldest_open_command_hears_the_goodbye_and_nothing_is_said_behind_it
 def test_a_goodbye_needs_no_command() -> None:
     c = conversation()
     c.say_goodbye(Own.COMMAND_TIMEOUT, "timeout")
-    assert c.out[0] == events.Answer(PHRASES.say(Own.COMMAND_TIMEOUT).encode())
+    assert c.out[-2:] == [events.Answer(PHRASES.say(Own.COMMAND_TIMEOUT).encode()), events.Finish()]
 
 
 def test_what_we_cut_off_was_deferred_by_us() -> None:

@@ -19,8 +19,8 @@ from tests.session.sample import BODY, begin, begin_body, codes, greeted
 def test_a_backend_that_was_never_reached_is_told_before_the_banner() -> None:
     relay = Relay(dialogue(), SETTINGS, PHRASES, None, Memory(0))
     effects = relay.handle(events.Started(), NOW)
-    assert isinstance(effects[0], events.Answer)
-    assert effects[0].octets.startswith(b"421 4.3.2")
+    (answer,) = [one for one in effects if isinstance(one, events.Answer)]
+    assert answer.octets.startswith(b"421 4.3.2")
     assert effects[-1] == events.Finish()
     assert relay.over
 
@@ -382,3 +382,40 @@ def test_a_drain_waits_for_the_handshake_and_says_goodbye_behind_it() -> None:
     lab.event(events.Secured(TLS))
     assert lab.codes[-1] == 421
     assert lab.finished
+
+
+# What the log tells
+
+
+def test_the_log_tells_what_was_heard_and_not_what_stood_behind_a_goodbye() -> None:
+    """The second recipient was refused, but its client heard 421 and nothing of it."""
+    lab = greeted(Rule(Point.RCPT, (Silence(),)))
+    lab.on_wait = lambda: events.Shutdown(now=True) if lab.relay.waits_for is events.Wait.BACKEND else None
+    group = b"MAIL FROM:<a@c.example>\r\nRCPT TO:<one@example.org>\r\nRCPT TO:<two@elsewhere.example>\r\n"
+    assert codes(lab.send(group)) == [250, 421]
+    (line,) = lab.messages
+    assert (line["outcome"], line["by"]) == ("deferred", "protocol")
+    assert str(line["reply"]).startswith("421 4.3.2")
+    assert [one["reply"] for one in line["recipients"]][1] is None  # type: ignore[attr-defined] # a list of mappings
+
+
+@pytest.mark.parametrize(("late", "said"), [(False, b"451 4.3.2"), (True, b"451 4.4.5")])
+def test_a_terminator_that_was_withdrawn_commits_nothing(late: bool, said: bytes) -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, commit_by=20.0))
+    begin_body(lab)
+
+    def write(effect: events.Effect) -> events.Event | None:
+        if not isinstance(effect, events.Commit):
+            return None
+        lab.now += 20.0 * late
+        return events.Withdrawn()
+
+    lab.on_write = write
+    assert lab.send(BODY + b".\r\n").startswith(said)
+    assert lab.messages[0]["outcome"] == "deferred"
+
+
+def test_a_withdrawal_that_nobody_waits_for_means_nothing() -> None:
+    lab = greeted()
+    lab.event(events.Withdrawn())
+    assert codes(lab.send(b"NOOP\r\n")) == [250]

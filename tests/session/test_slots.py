@@ -53,10 +53,11 @@ def test_a_goodbye_is_for_the_oldest_open_command_and_the_last_thing_said() -> N
     answers = Answers()
     first, second, third = (answers.open(verb) for verb in ("NOOP", "RCPT", "NOOP"))
     first.answer = third.answer = OK
-    assert answers.last() is second
+    assert answers.last() == (second, [third])
     second.answer = NEVER
     assert answers.ready() == [first, second]
-    assert answers.last().verb == ""
+    slot, unheard = answers.last()
+    assert (slot.verb, unheard) == ("", [])
 
 
 @PROPERTY
