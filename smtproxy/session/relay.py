@@ -20,7 +20,7 @@ logger (`Record` leaves as an effect), no randomness (ids are given).
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from smtproxy.session import body, commands, delivery, judgement
+from smtproxy.session import arrival, body, commands, delivery, judgement
 from smtproxy.session.answers import Own, Phrases
 from smtproxy.session.carriage import Heard, Stand
 from smtproxy.session.conversation import Conversation
@@ -50,7 +50,7 @@ from smtproxy.session.events import (
 )
 from smtproxy.session.memory import Memory
 from smtproxy.session.rules import Phase
-from smtproxy.session.settings import ClientTls, OpenMode, RelaySettings
+from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 
@@ -207,57 +207,6 @@ class Relay:
             # The client's rate is not to suffer from a slow backend or disk.
             c.reception.others_took(passed)
 
-    def _start(self, event: Started) -> None:
-        c = self._c
-        now = c.dialogue.now
-        c.account.started = now
-        c.session_due = now + c.settings.limits.session_time
-        if c.settings.client_tls is ClientTls.IMPLICIT:
-            c.start_tls()  # what came already belongs to the handshake
-        else:
-            c.dialogue.early = event.early
-            self._connected()
-
-    def _connected(self) -> None:
-        """The client is there, and under TLS where that comes first."""
-        c = self._c
-        c.client_due = c.dialogue.now + c.settings.banner_delay
-        c.slot = c.answers.open("")
-        c.phase = Phase.SILENCE
-        if c.offered is None:
-            c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
-
-    def _secured(self, event: Secured) -> None:
-        """The handshake is finished. RFC 3207 4.2: what the client said before is forgotten, its hello too."""
-        c = self._c
-        if c.held_up is not Wait.TLS:
-            return
-        c.held_up = None
-        c.dialogue.tls = event.tls
-        c.wait_for_client()
-        if c.phase is Phase.CONNECT:
-            self._connected()
-        else:
-            c.dialogue.hello = None
-            c.phase = Phase.START
-
-    def _not_secured(self, event: NotSecured) -> None:
-        c = self._c
-        if c.held_up is Wait.TLS:
-            c.account.tls_failed = event.why
-            c.finish("tls_failed", "client")
-
-    def _turned_away(self, event: TurnedAway) -> None:
-        """Somebody who is not served: a word at most, a line in the log, and the end."""
-        c = self._c
-        if not c.session_due:  # it has not started
-            c.account.started = c.dialogue.now
-            c.account.note((event.note,), c.settings.limits.logged_findings)
-            if event.says is not None and c.settings.client_tls is not ClientTls.IMPLICIT:
-                c.settle(c.answers.open(""), c.phrases.say(event.says), event.by)
-            c.finish(event.ended, event.by)
-            c.lingers = False  # it came in numbers, or is no client at all: it gets no time to read
-
     def _octets(self, event: ClientBytes) -> None:
         c = self._c
         c.dialogue.octets_in += len(event.octets)
@@ -329,7 +278,7 @@ class Relay:
             case Wait.BACKEND:
                 self._backend_is_late(now)
             case Wait.TLS:
-                self._not_secured(NotSecured("timeout"))
+                arrival.not_secured(c, "timeout")
             case Wait.CLIENT if c.phase is Phase.SILENCE:
                 pass  # nothing was said too early
             case Wait.CLIENT:
@@ -368,12 +317,12 @@ class Relay:
         return min(by_rate, reception.touched + limits.body_time)
 
     _TAKE: ClassVar[Mapping[type[Event], Callable[["Relay", Any], None]]] = {
-        Started: _start,
-        TurnedAway: _turned_away,
+        Started: lambda self, event: arrival.start(self._c, event),
+        TurnedAway: lambda self, event: arrival.turned_away(self._c, event),
         ClientBytes: _octets,
         ClientClosed: lambda self, event: self._client_closed(event.how),
-        Secured: _secured,
-        NotSecured: _not_secured,
+        Secured: lambda self, event: arrival.secured(self._c, event),
+        NotSecured: lambda self, event: arrival.not_secured(self._c, event.why),
         BackendOpened: lambda self, event: self._c.courier.opened(event),
         BackendFailed: lambda self, event: self._c.courier.could_not_open(event),
         BackendBytes: _backend_spoke,
@@ -390,35 +339,6 @@ class Relay:
     """What an event changes."""
 
 
-def _listen(c: Conversation) -> bool:
-    """Hold the banner back. Who talks meanwhile need not be waited for any longer."""
-    dialogue = c.dialogue
-    dialogue.early = dialogue.early or bool(len(c.lines))
-    if dialogue.now < c.client_due and not dialogue.early:
-        return False
-    c.wait_for_client()
-    c.phase = Phase.CONNECT
-    c.ask(Stage.CONNECT)
-    return True
-
-
-def _greet(c: Conversation) -> bool:
-    """The client may talk to us: open the backend if it is to be open already, then say our banner."""
-    slot = c.slot
-    if slot is None:
-        c.crashed()
-    elif c.backend.failure is not None:
-        c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
-    elif c.settings.open is OpenMode.CONNECT and not c.backend.connections:
-        c.courier.open()
-    else:
-        c.slot = None
-        c.reply(slot, Own.BANNER)
-        c.phase = Phase.START
-        c.wait_for_client()
-    return True
-
-
 def _astray(c: Conversation) -> bool:
     """Nothing can be awaited of the client in this phase: a fault of ours."""
     c.crashed()
@@ -426,8 +346,8 @@ def _astray(c: Conversation) -> bool:
 
 
 _STEPS: Mapping[Phase, Callable[[Conversation], bool]] = {
-    Phase.SILENCE: _listen,
-    Phase.CONNECT: _greet,
+    Phase.SILENCE: arrival.listen,
+    Phase.CONNECT: arrival.greet,
     Phase.START: commands.step,
     Phase.READY: commands.step,
     Phase.MAIL: commands.step,

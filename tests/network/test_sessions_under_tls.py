@@ -85,30 +85,26 @@ async def test_more_than_a_client_reads_at_once(mock_clock: MockClock, tmp_path:
             assert [one.code for one in await client.hear(102)] == [250, *[214] * 100, 250]
 
 
-async def test_clear_text_sent_before_the_answer_to_starttls_is_not_obeyed(
-    mock_clock: MockClock, tmp_path: Path
+@pytest.mark.parametrize(
+    ("before", "behind", "said", "ended"),
+    [
+        (b"STARTTLS\r\nEHLO evil.example\r\n", b"", [554], "tls_injected"),
+        (b"STARTTLS\r\n", ENVELOPE, [220], "tls_failed"),
+    ],
+    ids=["before the answer", "behind the answer"],
+)
+async def test_clear_text_behind_starttls_is_not_obeyed(
+    mock_clock: MockClock, tmp_path: Path, before: bytes, behind: bytes, said: list[int], ended: str
 ) -> None:
     async with tls_stage(tmp_path) as here:
         guest = await here.enter()
         await guest.says_hello()
-        await guest.client.say(b"STARTTLS\r\nEHLO evil.example\r\n")
-        assert [one.code for one in await guest.client.hear_the_end()] == [554]
-        assert here.endings() == ["tls_injected"]
-
-
-async def test_clear_text_sent_behind_the_answer_to_starttls_is_not_obeyed(
-    mock_clock: MockClock, tmp_path: Path
-) -> None:
-    async with tls_stage(tmp_path) as here:
-        guest = await here.enter()
-        await guest.says_hello()
-        assert await guest.codes(b"STARTTLS\r\n") == [220]
-        await guest.client.say(ENVELOPE)
-        assert [one.code for one in await guest.client.hear_the_end()] == []
-        assert here.endings() == ["tls_failed"]
+        assert await guest.codes(before) == said
+        await guest.client.say(behind)
+        assert await guest.client.hear_the_end() == []
         line = here.journal.one(Event.SESSION)
-        assert (line["tls"], line["transactions"]) == (None, 0)
-        assert "version" in str(line["tls_failed"])
+        assert (line["ended"], line["tls"], line["transactions"]) == (ended, None, 0)
+        assert ("version" in str(line["tls_failed"])) is bool(behind)
 
 
 async def test_a_client_that_does_not_trust_us(mock_clock: MockClock, tmp_path: Path) -> None:
