@@ -1,9 +1,8 @@
 """The session driver: performs the effects of a relay on real sockets and awaits the one thing it waits for.
 
 One trio task per session, no locks, no channels, no second task. Deadlines are numbers; the sweeper (`sweeper.py`)
-compares them once a second and looks at the sockets of sessions that wait for something else than their client. To
-wake a session it leaves an event in its mailbox and wakes the link the session is parked on (or sets the session's own
-trio event): no cancel scope is needed per wait (PERFORMANCE sections 3 and 5).
+compares them once a second and looks at the sockets of sessions that wait for something else than their client. What a
+session is parked on, and how it is woken, is in `waiting.py`.
 
 Effects are performed in the order they came. What can be done at once is done at once (`_AT_ONCE`); only what the
 kernel does not take now is awaited (`_perform_slowly`). If something happens in between, the effects towards the
@@ -32,6 +31,7 @@ from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
 from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
 from smtproxy.network.tls import agreed, trouble
+from smtproxy.network.waiting import Waiting
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.quotas import Quotas
@@ -104,19 +104,15 @@ class Session:
         "_arrivals",
         "_backend",
         "_client",
-        "_due",
         "_id",
         "_left",
-        "_mailbox",
-        "_parked",
         "_phrases",
         "_quiet_at",
         "_relay",
         "_service",
         "_shelf",
         "_waiter",
-        "_wishes",
-        "_writing",
+        "_waiting",
         "counted_as",
     )
 
@@ -144,20 +140,11 @@ class Session:
         self._quiet_at = trio.current_time()
         """When the client's socket was last known to be empty."""
         self._backend = BackendSide(service.pool, service.settings.hostname, service.settings.limits.connect_time)
-        # Lists: there is seldom more than one event, and an empty deque has 600 octets, for each idle client.
-        self._mailbox: list[events.Event] = []
-        """Events that interrupt whatever is going on."""
-        self._wishes: list[events.Event] = []
-        """Events that can wait until the session waits for something (Recall, Shutdown)."""
-        self._parked: Link | trio.Event | None = None
-        """What the session is waiting on."""
-        self._due = 0.0
+        self._waiting = Waiting()
         self._waiter: Waiter | None = None
         """Our place in the line for a backend connection."""
         self._left = b""
         """Octets of the present effect that the kernel has not taken yet."""
-        self._writing = False
-        """It waits until a peer takes octets."""
 
     # What the listener, the sweeper, the pool and the server see
 
@@ -200,10 +187,10 @@ class Session:
         """Others wait for our place."""
         if self._blocked_by_client:
             self._give_back()
-            blocked = self._service.settings.limits.send_time - (self._due - trio.current_time())
+            blocked = self._service.settings.limits.send_time - (self._waiting.due - trio.current_time())
             if self._relay.streaming and blocked >= self._service.settings.lease:
                 # One that does not read its 354 sends no body either.
-                self._wake(events.ClientClosed("timeout"))
+                self._waiting.wake(events.ClientClosed("timeout"))
         else:
             self._wish(events.Recall())
 
@@ -213,53 +200,49 @@ class Session:
 
     def cut_off(self) -> None:
         """The proxy has drained long enough. A session whose message is committed goes on all the same."""
-        self._wake(events.Shutdown(now=True))
+        self._waiting.wake(events.Shutdown(now=True))
 
     def sweep(self, now: float) -> None:
         """Look after a session that is parked: its deadline, and the sockets it is not listening to."""
-        parked, backend, client = self._parked, self._backend, self._client
-        if parked is None:
+        waiting, backend, client = self._waiting, self._backend, self._client
+        if waiting.parked is None:
             return
-        if not self._due:
-            self._due = self._relay.deadline
-        if self._mailbox and not (self._writing and now >= self._due):
+        if not waiting.due:
+            waiting.due = self._relay.deadline
+        if waiting.mailbox and not (waiting.writing and now >= waiting.due):
             return  # Something waits its turn already; only a write that does not end is still to be ended.
-        if backend.link is None and parked is client and not self._writing and now < self._due:
+        if backend.link is None and waiting.parked is client and not waiting.writing and now < waiting.due:
             return  # The common case: an idle client.
         if backend.connects_too_long(now):
-            self._wake(events.BackendClosed("connect timeout"))
+            waiting.wake(events.BackendClosed("connect timeout"))
             return
-        if now >= self._due:
+        if now >= waiting.due:
             # A write that does not end is the end of that connection; everything else is the relay's to judge.
-            stuck = events.ClientClosed("timeout") if parked is client else events.BackendClosed("stalled")
-            self._wake(stuck if self._writing else events.Timeout())
+            stuck = events.ClientClosed("timeout") if waiting.parked is client else events.BackendClosed("stalled")
+            waiting.wake(stuck if waiting.writing else events.Timeout())
         else:
             self._watch(now)
 
     def _watch(self, now: float) -> None:
         """Look at what the session is not listening to: its lease, a client that hung up, a backend that speaks."""
-        parked, backend, client = self._parked, self._backend, self._client
+        waiting, backend, client = self._waiting, self._backend, self._client
         since = self._relay.recallable_since if self._blocked_by_client else None
         if since is not None and now - since >= self._service.settings.lease:
             self._give_back()
-        if parked is not client or self._writing:
+        if waiting.parked is not client or waiting.writing:
             gone = GONE if self._relay.dot_read else GONE | HALF_CLOSED
             if seen(client.sock, gone) & gone:
-                self._wake(events.ClientClosed("lost"))
+                waiting.wake(events.ClientClosed("lost"))
                 return
-        if (parked is not backend.link or self._writing) and backend.spoke:
+        if (waiting.parked is not backend.link or waiting.writing) and backend.spoke:
             event = self._read_backend()
             if event is not None:
-                self._wake(event)
-
-    def _wake(self, event: events.Event) -> None:
-        self._mailbox.append(event)
-        self._unpark()
+                waiting.wake(event)
 
     @property
     def _blocked_by_client(self) -> bool:
         """Whether the session waits for its client to take an answer, and could do so until `send_time` is over."""
-        return self._writing and self._parked is self._client
+        return self._waiting.writing and self._waiting.parked is self._client
 
     def _give_back(self) -> None:
         """Give an idle backend connection back in the middle of a write: who reads no answers must not hold a place."""
@@ -267,17 +250,9 @@ class Session:
             self._AT_ONCE[type(effect)](self, effect)
 
     def _wish(self, event: events.Event) -> None:
-        if event not in self._wishes:
-            self._wishes.append(event)
-        if not self._writing and self._relay.waits_for is not events.Wait.BACKEND:
-            self._unpark()
-
-    def _unpark(self) -> None:
-        parked = self._parked
-        if isinstance(parked, trio.Event):
-            parked.set()
-        elif parked is not None:
-            parked.wake()
+        self._waiting.wish(event)
+        if not self._waiting.writing and self._relay.waits_for is not events.Wait.BACKEND:
+            self._waiting.unpark()
 
     # The session
 
@@ -307,32 +282,27 @@ class Session:
 
     async def _next_event(self) -> events.Event:
         """Await what the relay waits for."""
-        relay = self._relay
+        relay, waiting = self._relay, self._waiting
         while True:
-            if self._mailbox:
-                return self._mailbox.pop(0)
-            if self._wishes:
-                return self._wishes.pop(0)
+            called = waiting.take()
+            if called is not None:
+                return called
             wait = relay.waits_for
             if wait is events.Wait.CLIENT or wait is events.Wait.TLS:
                 link = self._client
             elif wait is events.Wait.BACKEND and self._backend.link is not None:
                 link = self._backend.link
             else:
-                await self._nothing()
+                await waiting.mail(relay.deadline)
                 continue
             if link.handshaking:
                 event = await self._shake_hands(link)
                 if event is not None:
                     return event
                 continue
-            self._parked, self._due = link, 0.0
             silent = not link.can_read
-            try:
-                await link.readable()
-            finally:
-                self._parked = None
-            if self._mailbox or self._wishes:
+            await waiting.readable(link)
+            if waiting.called:
                 continue
             event = self._read_client(silent=silent) if link is self._client else self._read_backend()
             if event is not None:
@@ -345,11 +315,7 @@ class Session:
                 return events.Secured(agreed(link.tls))
         except OSError as error:
             return events.NotSecured(trouble(error))
-        self._parked, self._due = link, 0.0
-        try:
-            await link.progress()
-        finally:
-            self._parked = None
+        await self._waiting.progress(link)
         return None
 
     def _read_client(self, *, silent: bool) -> events.Event | None:
@@ -380,27 +346,6 @@ class Session:
             # After the commit the backend's words are for the client, and it is not there to hear them.
             return events.BackendBytes(event.octets, client_gone=True)
         return event
-
-    async def _nothing(self) -> None:
-        """Wait for the mailbox alone: a delay, or a verdict that is not there yet."""
-        waked = trio.Event()
-        self._parked, self._due = waked, self._relay.deadline
-        try:
-            # A delay of 0.3 s is not to last until the sweeper's next round.
-            with trio.move_on_after(max(0.0, self._due - trio.current_time())):
-                await waked.wait()
-        finally:
-            self._parked = None
-        if not self._mailbox and not self._wishes:
-            self._mailbox.append(events.Timeout())
-
-    async def _writable(self, link: Link, due: float) -> None:
-        self._parked, self._due, self._writing = link, due, True
-        try:
-            await link.writable()
-        finally:
-            self._parked = None
-            self._writing = False
 
     # Effects
 
@@ -513,10 +458,9 @@ class Session:
         due = trio.current_time() + self._service.settings.limits.send_time
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
-            await self._writable(self._client, due)
-            end = next((one for one in self._mailbox if isinstance(one, _ENDS_AN_ANSWER)), None)
+            await self._waiting.writable(self._client, due)
+            end = self._waiting.pull(_ENDS_AN_ANSWER)
             if end is not None:
-                self._mailbox.remove(end)
                 # Cut off: who takes no answer does not take a goodbye either.
                 return end if isinstance(end, events.ClientClosed) else events.ClientClosed("timeout")
             answer = self._write_client(self._left)
@@ -526,11 +470,11 @@ class Session:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
             since = trio.current_time()
-            await self._writable(link, self._transfer_due())
+            await self._waiting.writable(link, self._transfer_due())
             self._relay.backend_took(trio.current_time() - since)
-            if self._mailbox:
+            if self._waiting.mailbox:
                 # The backend spoke, the client left, or time is up: the rest of this must not leave.
-                event = self._mailbox.pop(0)
+                event = self._waiting.mailbox.pop(0)
                 if isinstance(event, events.BackendBytes) and self._relay.awaits_replies:
                     # Commands that were cut off in the middle: nothing more can be said on this connection.
                     return events.BackendClosed("spoke before the end")
@@ -553,10 +497,10 @@ class Session:
         answer: events.Event | _Slow | None = _SLOW
         while answer is _SLOW:
             whole = len(self._left) == len(octets)
-            await self._writable(link, self._relay.commit_due if whole else self._relay.deadline)
-            if whole and any(isinstance(one, _INTERRUPTIONS) for one in self._mailbox):
+            await self._waiting.writable(link, self._relay.commit_due if whole else self._relay.deadline)
+            if whole and self._waiting.holds(_INTERRUPTIONS):
                 return events.Withdrawn()
-            if any(isinstance(one, _OF_BACKEND) for one in self._mailbox):
+            if self._waiting.holds(_OF_BACKEND):
                 return events.BackendClosed("spoke before the end")
             answer = self._write_terminator(link, self._left)
         return None if isinstance(answer, _Slow) else answer
@@ -604,28 +548,27 @@ class Session:
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             return events.BackendFailed("none")
-        self._parked, self._due = waiter.arrived, self._relay.deadline
+        mailbox = self._waiting.mailbox
         try:
-            await waiter.arrived.wait()
+            await self._waiting.arrival(waiter.arrived, self._relay.deadline)
         finally:
-            self._parked = None
-            if waiter.place is None or self._mailbox:
+            if waiter.place is None or mailbox:
                 self._backend.leave_line(waiter)
-        if self._mailbox:
-            return self._mailbox.pop(0)
+        if mailbox:
+            return mailbox.pop(0)
         return events.BackendFailed("none") if waiter.place is None else self._dial(waiter.place)
 
     def _dial(self, place: Place) -> events.Event:
         opened, trouble = self._backend.dial(place)
         if trouble is not None:
-            self._mailbox.append(trouble)
+            self._waiting.mailbox.append(trouble)
         return opened
 
     def _close_backend(self, effect: events.CloseBackend) -> None:
         # What was heard of this connection and waits its turn is nobody's: it must not be taken for the next one's.
-        spoke = any(isinstance(one, _OF_BACKEND) for one in self._mailbox)
+        spoke = self._waiting.holds(_OF_BACKEND)
         if spoke:
-            self._mailbox = [one for one in self._mailbox if not isinstance(one, _OF_BACKEND)]
+            self._waiting.forget(_OF_BACKEND)
         self._backend.end(effect, spoke=spoke)
 
     _AT_ONCE: ClassVar[Mapping[type[events.Effect], Callable[["Session", Any], "events.Event | _Slow | None"]]] = {

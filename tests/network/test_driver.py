@@ -325,7 +325,7 @@ async def _stuffed(here: Stage) -> Guest:
     await guest.client.hear(1)
     guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     await guest.client.say(b"EHLO client.example\r\n" * 3000)
-    await until(lambda: guest.session._writing)
+    await until(lambda: guest.session._waiting.writing)
     return guest
 
 
@@ -384,7 +384,7 @@ async def test_the_session_line_does_not_wait_for_the_last_words(mock_clock: Moc
         await guest.client.hear(1)
         guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await guest.client.say(HELLO * 2900 + b"QUIT\r\n")
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         assert not guest.ended
         assert here.endings() == ["quit"]
 
@@ -397,7 +397,7 @@ async def test_client_that_does_not_read_its_go_ahead_gives_its_place_to_who_wai
         await guest.client.hear(1)
         guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await guest.client.say(HELLO * 2500 + ENVELOPE + b"DATA\r\n")
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         assert guest.session.streaming
         await here.pass_time(settings.lease - 1)
         guest.session.recall()
@@ -426,9 +426,9 @@ async def test_connection_that_spoke_out_of_turn_is_not_kept_warm(mock_clock: Mo
         await guest.sends()
         guest.peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         await guest.client.say(HELLO * 3000)
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         await here.pass_time(6.0)
-        await here.swept(lambda: bool(guest.session._mailbox))
+        await here.swept(lambda: bool(guest.session._waiting.mailbox))
         await guest.client.leave("reset")
         await here.swept(lambda: guest.ended)
         assert len(here.pool.warm) == 0
@@ -441,7 +441,7 @@ async def test_client_that_does_not_read_is_given_up_whatever_the_backend_does(m
     async with stage(idle, settings=settings) as here:
         guest = await _stuffed(here)
         await here.pass_time(30.0)
-        await here.swept(lambda: bool(guest.session._mailbox))
+        await here.swept(lambda: bool(guest.session._waiting.mailbox))
         await here.pass_time(LIMITS.send_time)
         await here.swept(lambda: guest.ended)
         assert here.endings() == ["timeout"]
@@ -472,7 +472,7 @@ async def test_backend_that_does_not_read_is_given_up(mock_clock: MockClock) -> 
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:
         guest = await _stalled(here)
         async with talking(guest, MEGABYTES + b".\r\n"):
-            await until(lambda: guest.session._writing)
+            await until(lambda: guest.session._waiting.writing)
             await here.pass_time(LIMITS.transfer_time - 1)
             here.sweep()
             await quiet()
@@ -492,7 +492,7 @@ async def test_backend_that_does_not_read_must_not_make_the_commit_late(mock_clo
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=COLLECT) as here:
         guest = await _stalled(here)
         async with talking(guest, MEGABYTES + b".\r\n"):
-            await until(lambda: guest.session._writing)
+            await until(lambda: guest.session._waiting.writing)
             await here.pass_time(20.0)
             here.sweep()
             (heard,) = await guest.client.hear(1)
@@ -523,7 +523,7 @@ async def test_client_that_vanishes_while_the_backend_does_not_read(mock_clock: 
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=STREAM) as here:
         guest = await _stalled(here)
         async with talking(guest, MEGABYTES):
-            await until(lambda: guest.session._writing)
+            await until(lambda: guest.session._waiting.writing)
         await guest.client.leave("reset")
         await here.swept(lambda: guest.ended)
         assert (here.outcomes(), here.endings()) == (["aborted"], ["lost"])
@@ -535,7 +535,7 @@ async def test_cut_off_while_the_backend_does_not_read(mock_clock: MockClock, se
     async with stage(at(Point.DATA, Normal(), StopReading()), settings=settings) as here:
         guest = await _stalled(here)
         async with talking(guest, MEGABYTES + b".\r\n"):
-            await until(lambda: guest.session._writing)
+            await until(lambda: guest.session._waiting.writing)
             guest.session.cut_off()
             assert (await guest.client.hear(1))[0].code == 421
         assert here.endings() == ["shutdown"]
@@ -552,7 +552,7 @@ async def test_backend_that_speaks_before_it_has_all_of_the_commands_has_answere
         await guest.says_hello()
         _fill(guest)
         await guest.client.say(ENVELOPE)
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         await here.pass_time(5.0)
         here.sweep()
         assert [one.code for one in await guest.client.hear(2)] == [451, 503]
@@ -586,7 +586,7 @@ async def _committing(here: Stage, behind: bytes = b"") -> Guest:
     guest = await _collected(here)
     _fill(guest)
     await guest.client.say(b".\r\n" + behind)
-    await until(lambda: guest.session.committed and guest.session._writing)
+    await until(lambda: guest.session.committed and guest.session._waiting.writing)
     return guest
 
 
@@ -607,7 +607,7 @@ async def _half_committed(here: Stage, monkeypatch: pytest.MonkeyPatch, behind: 
     guest = await _collected(here)
     monkeypatch.setattr(Link, "write", write)
     await guest.client.say(b".\r\n" + behind)
-    await until(lambda: guest.session.committed and guest.session._writing)
+    await until(lambda: guest.session.committed and guest.session._waiting.writing)
     assert guest.session._left
     return guest
 
@@ -620,7 +620,7 @@ async def test_only_the_end_of_data_timer_ends_a_commit_that_is_half_done(
         guest = await _half_committed(here, monkeypatch)
         if leaves:
             await guest.client.leave("reset")
-            await here.swept(lambda: bool(guest.session._mailbox))
+            await here.swept(lambda: bool(guest.session._waiting.mailbox))
         await here.pass_time(599.0)
         here.sweep()
         await quiet()
@@ -745,14 +745,14 @@ async def test_time_that_the_backend_takes_is_not_the_clients(mock_clock: MockCl
         await quiet()
         _fill(guest)
         await guest.client.say(b"x\r\n")
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         for _ in range(2):
             await here.pass_time(settings.lease)
             guest.session.recall()
             here.sweep()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_reads_all, backend)
-            await until(lambda: not guest.session._writing)
+            await until(lambda: not guest.session._waiting.writing)
             guest.session.recall()
             await quiet()
             assert (await guest.codes(b"NOOP\r\n", 0)) == []
@@ -815,7 +815,7 @@ async def test_cut_off_between_what_lies_on_disk_and_what_stands_behind_it(mock_
         await guest.client.say(b"The end\r\n.\r\n")
         await backend.says(b"", b"DATA\r\n")
         backend.sock.send(b"354 go on\r\n")
-        await until(lambda: guest.session._writing)
+        await until(lambda: guest.session._waiting.writing)
         guest.session.cut_off()
         assert (await guest.client.hear(1))[0].code == 421
         while await backend.reads():
