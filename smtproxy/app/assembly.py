@@ -14,7 +14,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
-from smtproxy.network.tls import server_context
+from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_context
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
@@ -31,7 +31,7 @@ from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
-from smtproxy.session.settings import ClientTls, RelaySettings
+from smtproxy.session.settings import BackendTls, ClientTls, RelaySettings
 from smtproxy.wire.paths import domain_key
 
 
@@ -124,4 +124,14 @@ def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: J
         relay_settings(config, listener).max_message_size for listener in config.listeners if listener.backend == name
     ]
     warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
-    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm)
+    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, server_tls(backend))
+
+
+def server_tls(backend: Backend) -> ServerTls:
+    """Return how a backend's servers are spoken to. Raises CertificateError: a file has changed since."""
+    if backend.tls is BackendTls.OFF:
+        return CLEAR_TEXT
+    verify = backend.tls is BackendTls.VERIFY
+    return ServerTls(
+        backend.tls, client_context(backend.tls_ca, verify=verify, oldest=backend.tls_oldest), backend.tls_name
+    )

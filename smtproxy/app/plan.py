@@ -16,6 +16,7 @@ from smtproxy.app.config.model import Config
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.session.limits import LIMITS
+from smtproxy.session.settings import BackendTls
 
 
 def plan(config: Config) -> str:
@@ -77,12 +78,23 @@ def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
             f"at most {backend.max_connections} per server, opened at: {backend.open.value}, lease {lease}",
         ),
         ("kept warm", f"{backend.idle.connections} for {idle}"),
-        ("TLS, BDAT", f"{backend.tls}, {backend.chunking}"),
+        ("TLS", _server_tls(backend)),
+        ("BDAT", backend.chunking),
         ("trace header", "yes" if backend.trace_header else "no"),
     ]
     if backend.is_embedded:
         rows.append(("SAMPLE", f"mail goes nowhere but into {config.sample.directory}"))
     return rows
+
+
+def _server_tls(backend: Backend) -> str:
+    if backend.tls is BackendTls.OFF:
+        return "none"
+    how = f"{backend.tls.value}, {backend.tls_oldest.value} and newer"
+    if backend.tls is not BackendTls.VERIFY:
+        return how
+    trusted = "the system's authorities" if backend.tls_ca is None else backend.tls_ca
+    return f"{how}; the certificate must name {backend.tls_name or 'the server'}, by {trusted}"
 
 
 def _quotas(quotas: Quotas) -> list[tuple[str, str]]:

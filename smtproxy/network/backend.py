@@ -10,7 +10,8 @@ import trio
 
 from smtproxy.network.link import Link
 from smtproxy.network.pool import Holder, Place, Pool, Waiter
-from smtproxy.network.sockets import EXHAUSTED, SPOKE, connected, seen, start_connect
+from smtproxy.network.sockets import EXHAUSTED, connected, start_connect
+from smtproxy.network.tls import trouble as why_no_tls
 from smtproxy.session import events
 from smtproxy.session.upstream import Upstream
 
@@ -36,7 +37,7 @@ class BackendSide:
     @property
     def spoke(self) -> bool:
         """Whether the server has said something, or ended the connection, that was not read."""
-        return self.link is not None and bool(seen(self.link.sock, SPOKE))
+        return self.link is not None and self.link.spoke
 
     def take(self, effect: events.OpenBackend, holder: Holder) -> Place | events.BackendFailed | Waiter:
         """Return a place for `dial`, or why there is none, or a place in the line."""
@@ -64,7 +65,17 @@ class BackendSide:
                 ours = error.errno in EXHAUSTED
                 trouble = events.BackendClosed("" if ours else error.strerror or str(error))
         self._connect_by = trio.current_time() + self._connect_time
-        return events.BackendOpened(Upstream(server.name, self._hostname, extended=server.extended)), trouble
+        return events.BackendOpened(self._pool.dialogue(server, self._hostname)), trouble
+
+    def start_tls(self) -> events.BackendNotSecured | None:
+        """Begin a handshake; return what went wrong at once."""
+        if self.link is None or self._place is None:
+            return events.BackendNotSecured("closed")
+        try:
+            self._pool.tls.start(self.link, self._place.server.endpoint.host)
+        except OSError as error:
+            return events.BackendNotSecured(why_no_tls(error))
+        return None
 
     def connects_too_long(self, now: float) -> bool:
         """Return, once, whether the connection should have been made by now and was not."""
@@ -95,6 +106,8 @@ class BackendSide:
                 self.link.write(effect.farewell)
         if self._place is not None and effect.reason:
             self._pool.failed(self._place.server, effect.reason, effect.reply)
+        if self._place is not None and effect.no_tls:
+            self._pool.no_tls(self._place.server, effect.no_tls)
         self.drop()
 
     def _keep(self, upstream: Upstream) -> bool:

@@ -310,11 +310,14 @@ class Session:
 
     async def _shake_hands(self, link: Link) -> events.Event | None:
         """Go on with a handshake, and wait until more can be done; return what came of it, None: nothing yet."""
+        ours = link is self._client
         try:
             if link.shake_hands():
-                return events.Secured(agreed(link.tls))
+                tls = agreed(link.tls)
+                return events.Secured(tls) if ours else events.BackendSecured(tls)
         except OSError as error:
-            return events.NotSecured(trouble(error))
+            why = trouble(error)
+            return events.NotSecured(why) if ours else events.BackendNotSecured(why)
         await self._waiting.progress(link)
         return None
 
@@ -389,6 +392,9 @@ class Session:
         except OSError as error:
             return events.NotSecured(trouble(error))
         return None
+
+    def _secure_backend(self, _effect: events.SecureBackend) -> events.Event | None:
+        return self._backend.start_tls()
 
     def _record(self, effect: events.Record) -> None:
         self._service.journal.record(effect.event, effect.fields)
@@ -574,6 +580,7 @@ class Session:
     _AT_ONCE: ClassVar[Mapping[type[events.Effect], Callable[["Session", Any], "events.Event | _Slow | None"]]] = {
         events.Answer: _send_answer,
         events.StartTls: _start_tls,
+        events.SecureBackend: _secure_backend,
         events.Look: _look,
         events.Forward: _send_on,
         events.Commit: _send_terminator,

@@ -16,6 +16,7 @@ from typing import Any
 import trio
 
 from smtproxy.network.reactor import ENDED, READABLE, WRITABLE, reactor
+from smtproxy.network.sockets import SPOKE, seen
 
 _RECORD = 16384
 """Octets of a TLS record at most. RFC 8446 5.1"""
@@ -181,6 +182,15 @@ class Link:
     def has_more(self) -> bool:
         """Whether octets wait inside OpenSSL, where no poll sees them."""
         return self.tls is not None and self.tls.pending() > 0
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the peer has said something, or ended the connection, that was not read.
+
+        Not in the middle of a handshake: a read would go on with it. A session ticket of TLS, which is no word, looks
+        like one until it is read.
+        """
+        return not self.handshaking and (self.has_more or bool(seen(self.sock, SPOKE)))
 
     def say_last(self) -> None:
         """Say that nothing follows: close_notify under TLS, then FIN. Raises OSError: the peer is gone."""

@@ -18,9 +18,12 @@ import trio
 
 from smtproxy.network.link import Link
 from smtproxy.network.sockets import Endpoint
+from smtproxy.network.tls import CLEAR_TEXT, ServerTls
 from smtproxy.network.warm import Warm, WarmConnections
+from smtproxy.session.dialogue import Tls
 from smtproxy.session.events import BackendFailed
 from smtproxy.session.records import Event, Journal
+from smtproxy.session.settings import BackendTls
 from smtproxy.session.upstream import Upstream
 from smtproxy.wire.ehlo import Capabilities, intersect
 
@@ -64,6 +67,8 @@ class Server:
     capabilities: Capabilities | None = None
     """From the last successful probe."""
     lowered_at: float = 0.0
+    clear: bool = False
+    """A handshake failed that had not to succeed: connections are in clear text, until a probe has more luck."""
     address: tuple[int, tuple[str, int]] | None = None
     """Family and address, resolved by the last probe; host names are not looked up in a session's way."""
 
@@ -105,6 +110,7 @@ class Pool:
         max_message_size: int,
         journal: Journal,
         warm: WarmConnections | None = None,
+        tls: ServerTls = CLEAR_TEXT,
     ) -> None:
         """`max_connections` is per server; `max_message_size` in octets bounds the SIZE that is offered."""
         self.name = name
@@ -114,6 +120,8 @@ class Pool:
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
         self._journal = journal
+        self.tls = tls
+        """How connections to its servers are protected."""
         self.warm = WarmConnections(0, 0) if warm is None else warm
         self._waiting: dict[int, Waiter] = {}
         """The line, in the order of arrival."""
@@ -231,12 +239,17 @@ class Pool:
         """Number of sessions in line."""
         return len(self._waiting)
 
+    def dialogue(self, server: Server, hostname: str) -> Upstream:
+        """Return the dialogue of a new connection, on which we call ourselves `hostname`."""
+        security = BackendTls.OFF if server.clear else self.tls.security
+        return Upstream(server.name, hostname, extended=server.extended, security=security)
+
     # Health
 
-    def reached(self, server: Server, capabilities: Capabilities, banner: str) -> None:
-        """A probe went well."""
-        changed = server.capabilities != capabilities
-        if server.down or changed:
+    def reached(self, server: Server, capabilities: Capabilities, banner: str, tls: Tls | None = None) -> None:
+        """A probe went well; it spoke TLS, or clear text (None)."""
+        recovered = server.down or (server.clear and tls is not None)
+        if recovered or server.capabilities != capabilities:
             self._journal.record(
                 Event.BACKEND_UP,
                 {
@@ -244,9 +257,11 @@ class Pool:
                     "server": server.name,
                     "keywords": [keyword for keyword, _ in capabilities.keywords],
                     "banner": banner,
+                    "tls": None if tls is None else tls.version,
                 },
             )
         server.down = False
+        server.clear = server.clear and tls is None
         server.pause = FIRST_PAUSE
         server.capabilities = capabilities
         known = [one.capabilities for one in self.servers if one.capabilities is not None]
@@ -278,6 +293,12 @@ class Pool:
                 "retry": server.pause,
             },
         )
+
+    def no_tls(self, server: Server, reason: str) -> None:
+        """A handshake failed where clear text will do."""
+        if not server.clear:
+            server.clear = True
+            self._journal.record(Event.BACKEND_CLEAR, {"backend": self.name, "server": server.name, "reason": reason})
 
     def tend(self, now: float) -> None:
         """Close warm connections that are over, raise lowered ceilings, slowly. Called once a second."""

@@ -5,9 +5,12 @@ One task per server asks at start, then once a minute, and with growing pauses w
 
 import trio
 
+from smtproxy.network.link import Link
 from smtproxy.network.pool import LONGEST_PAUSE, Pool, Server, resolve
-from smtproxy.network.sockets import close, start_connect
+from smtproxy.network.sockets import start_connect
+from smtproxy.network.tls import agreed, trouble
 from smtproxy.session.limits import Limits
+from smtproxy.session.settings import BackendTls
 from smtproxy.session.slots import Purpose
 from smtproxy.session.upstream import Stray, Upstream
 
@@ -36,21 +39,25 @@ async def _quiet(server: Server) -> None:
 
 
 async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> None:
-    """Connect, say EHLO (HELO), read what is offered, say QUIT."""
+    """Connect, say EHLO (HELO) and STARTTLS where TLS is wanted, read what is offered, say QUIT."""
     place = pool.take_for_probe(server)
     if place is None:
         return
     try:
-        extended = True
-        upstream, reason = await _ask(server, hostname, limits, extended=True)
+        asking = _Asking(pool, server, hostname, limits)
+        upstream, reason = await asking.ask()
+        if upstream.handshake and upstream.may_be_clear:
+            pool.no_tls(server, reason)
+            asking.security = BackendTls.OFF
+            upstream, reason = await asking.ask()
         if reason == "closed" and upstream.waiting_for is Purpose.EHLO:
             # RFC 5321 3.2 asks for a 5xx; some old servers hang up on EHLO instead. Each probe asks anew: one that was
             # shut down in this moment must not count as old for ever.
-            extended = False
-            upstream, reason = await _ask(server, hostname, limits, extended=False)
+            asking.extended = False
+            upstream, reason = await asking.ask()
         if upstream.ready:
-            server.extended = extended
-            pool.reached(server, upstream.capabilities, upstream.banner)
+            server.extended = asking.extended
+            pool.reached(server, upstream.capabilities, upstream.banner, upstream.tls)
         else:
             refusal = upstream.refusal
             text = "" if refusal is None else f"{refusal.code} {refusal.text}"
@@ -60,27 +67,46 @@ async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> No
         pool.give_back(place)
 
 
-async def _ask(server: Server, hostname: str, limits: Limits, *, extended: bool) -> tuple[Upstream, str]:
-    """Return the dialogue as far as it came, and why it came no further."""
-    upstream = Upstream(server.name, hostname, extended=extended)
-    with trio.move_on_after(limits.connect_time + 2 * limits.connect_time):
-        try:
-            server.address = await resolve(server.endpoint)
-            await _greet(server, upstream)
-        except OSError as error:
-            return upstream, error.strerror or type(error).__name__
-        return upstream, upstream.broken
-    return upstream, "timeout"
+class _Asking:
+    """One probe of a server, of as many connections as it takes."""
 
+    def __init__(self, pool: Pool, server: Server, hostname: str, limits: Limits) -> None:
+        self.extended = True
+        self.security = pool.tls.security
+        self._tls = pool.tls
+        self._server = server
+        self._hostname = hostname
+        self._limits = limits
 
-async def _greet(server: Server, upstream: Upstream) -> None:
-    if server.address is None:
-        return
-    sock = start_connect(*server.address)
-    try:
+    async def ask(self) -> tuple[Upstream, str]:
+        """Return the dialogue as far as it came, and why it came no further."""
+        server = self._server
+        upstream = Upstream(server.name, self._hostname, extended=self.extended, security=self.security)
+        with trio.move_on_after(3 * self._limits.connect_time):
+            try:
+                server.address = await resolve(server.endpoint)
+                link = Link(start_connect(*server.address))
+                try:
+                    await self._greet(link, upstream)
+                finally:
+                    link.close()
+            except OSError as error:
+                return upstream, f"TLS: {trouble(error)}" if upstream.handshake else trouble(error)
+            return upstream, upstream.broken
+        return upstream, "timeout"
+
+    async def _greet(self, link: Link, upstream: Upstream) -> None:
         while not upstream.ready and not upstream.broken:
-            await trio.lowlevel.wait_readable(sock)
-            octets = sock.recv(_READ)
+            if link.handshaking:
+                if link.shake_hands():
+                    link.write(upstream.secured(agreed(link.tls)))
+                else:
+                    await link.progress()
+                continue
+            await link.readable()
+            octets = link.read(_READ)
+            if octets is None:
+                continue
             if not octets:
                 upstream.broken = "closed"
                 return
@@ -88,8 +114,12 @@ async def _greet(server: Server, upstream: Upstream) -> None:
                 if isinstance(got, Stray):
                     return
                 command = upstream.opening(got)
+                if upstream.unread and not upstream.broken:
+                    upstream.broken = "talks unasked"
+                    return
                 if command:
-                    sock.send(command)
-        sock.send(b"QUIT\r\n")
-    finally:
-        close(sock)
+                    link.write(command)
+                elif upstream.handshake:
+                    self._tls.start(link, self._server.endpoint.host)
+        if upstream.ready:
+            link.write(b"QUIT\r\n")

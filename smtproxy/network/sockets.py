@@ -10,8 +10,6 @@ import select
 import socket
 from dataclasses import dataclass
 
-import trio
-
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 """A peer that is gone for good: reset, or both directions closed."""
 HALF_CLOSED = select.POLLRDHUP
@@ -96,10 +94,3 @@ def seen(sock: socket.socket, interest: int) -> int:
     poll.register(sock, interest)
     ready = poll.poll(0)
     return ready[0][1] if ready else 0
-
-
-def close(sock: socket.socket) -> None:
-    """Close a socket that tasks may be waiting on."""
-    if sock.fileno() >= 0:
-        trio.lowlevel.notify_closing(sock)
-        sock.close()

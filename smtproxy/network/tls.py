@@ -1,6 +1,7 @@
 """TLS as this proxy speaks it: certificates, contexts for both sides, and what a handshake has agreed on.
 
-A context is made once for each listener and backend; the handshake itself is driven by `link.py` and `driver.py`.
+A context is made once for each listener and backend; the handshake itself is driven by `link.py` and `driver.py`, and
+for probes by `probe.py`.
 """
 
 import ssl
@@ -12,7 +13,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from smtproxy.network.link import Link
 from smtproxy.session.dialogue import Tls
+from smtproxy.session.settings import BackendTls
 
 
 class CertificateError(Exception):
@@ -124,6 +127,9 @@ def client_context(authorities: Path | None, *, verify: bool, oldest: Version) -
     Raises CertificateError.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, oldest)
+    # A certificate of the file is trusted itself, be it the server's own: that is how one of Exchange's own making is
+    # pinned.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -138,6 +144,26 @@ def client_context(authorities: Path | None, *, verify: bool, oldest: Version) -
     except OSError as error:
         raise CertificateError(f"{authorities}: {error.strerror}") from None
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How connections to the servers of a backend are protected."""
+
+    security: BackendTls
+    context: ssl.SSLContext | None = None
+    """Needed for all but clear text."""
+    name: str = ""
+    """Whom the certificate must name, and whom we ask for (SNI); empty: the host we connect to."""
+
+    def start(self, link: Link, host: str) -> None:
+        """Go on under TLS with a server that is ready for it. Raises OSError."""
+        if self.context is None:
+            raise OSError("no TLS is set up")
+        link.start_tls(self.context, self.name or host)
+
+
+CLEAR_TEXT = ServerTls(BackendTls.OFF)
 
 
 def _context(protocol: int, oldest: Version, ciphers: str = "") -> ssl.SSLContext:

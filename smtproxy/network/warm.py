@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from smtproxy.network.link import Link
-from smtproxy.network.sockets import SPOKE, seen
 from smtproxy.session.upstream import Upstream
 
 MESSAGES = 100
@@ -60,7 +59,7 @@ class WarmConnections:
             warm = self._kept[place]
             if warm.server == server:
                 del self._kept[place]
-                if not seen(warm.link.sock, SPOKE):
+                if not warm.link.spoke:
                     return warm
                 _close(warm)
         return None
@@ -77,7 +76,7 @@ class WarmConnections:
     def tidy(self, now: float) -> None:
         """Close what has waited too long, and what spoke or ended. Called once a second."""
         for warm in tuple(self._kept):
-            if now - warm.since >= self._seconds or seen(warm.link.sock, SPOKE):
+            if now - warm.since >= self._seconds or warm.link.spoke:
                 self._kept.remove(warm)
                 _close(warm)
 

@@ -46,8 +46,16 @@ class Reset:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTls:
+    """Go on under TLS, as the server: the peer was told that it may begin the handshake. RFC 3207
+
+    Only asked for where the profile says 220 to STARTTLS.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class StopReading:
     """Read nothing more from the peer, so that its writes block; the connection stays open."""
 
 
-Action: TypeAlias = Send | Wait | Save | Close | Reset | StopReading
+Action: TypeAlias = Send | Wait | Save | StartTls | Close | Reset | StopReading

@@ -41,6 +41,10 @@ class Conversation:
         """MAIL commands so far."""
         self.body: DataBody | Chunk | None = None
         """What the next octets belong to; None: commands."""
+        self.secured = False
+        """STARTTLS was answered with 220: what comes is under TLS. RFC 3207"""
+        self.upgrades = False
+        """The handshake is due, behind the reply that was just given."""
         self._record = record
         self._date = date
         self._errors = 0
@@ -55,11 +59,11 @@ class Conversation:
             "RSET": self._rset,
             "NOOP": self._noop,
             "QUIT": self._quit,
+            "STARTTLS": self._starttls,
         }
         self._answers = {
             "VRFY": self.texts.vrfy,
             "HELP": self.texts.help,
-            "STARTTLS": self.texts.starttls,
             "AUTH": self.texts.auth,
         }
 
@@ -156,7 +160,7 @@ class Conversation:
             return self._error(Point.EHLO, self.texts.unknown_verb)
         lines = [self.fill(self.texts.hello)]
         if verb == "EHLO":
-            lines += (f"250 {line}" for line in self.profile.ehlo or ())
+            lines += (f"250 {line}" for line in self.profile.ehlo or () if not (self.secured and line == "STARTTLS"))
 
         def taken() -> None:
             self.abandon()
@@ -304,6 +308,17 @@ class Conversation:
         if argument:
             return self._error(Point.RSET, self.texts.bad_argument)
         return Turn(Point.RSET, self.fill(self.texts.rset), self.abandon)
+
+    def _starttls(self, _verb: str, argument: bytes) -> Turn | None:
+        if self.secured or argument:
+            return self._error(Point.STARTTLS, self.texts.bad_argument if argument else self.texts.second_starttls)
+
+        def taken() -> None:
+            self.abandon()
+            self.hello = ""
+            self.secured = self.upgrades = True
+
+        return Turn(Point.STARTTLS, self.fill(self.texts.starttls), taken)
 
     def _noop(self, _verb: str, _argument: bytes) -> Turn | None:
         return Turn(Point.NOOP, self.fill(self.texts.noop))

@@ -17,7 +17,7 @@ It must never raise for any octets, never read a clock, and never say what neith
 from collections import deque
 from enum import Enum
 
-from smtproxy.sample.actions import Action, Close, Reset, Save, Send, StopReading, Wait
+from smtproxy.sample.actions import Action, Close, Reset, Save, Send, StartTls, StopReading, Wait
 from smtproxy.sample.conversation import Conversation
 from smtproxy.sample.outlet import Outlet, Rest
 from smtproxy.sample.profile import Profile, encode
@@ -174,6 +174,8 @@ class SampleDialogue:
             if self._steps:
                 step, turn = self._steps.popleft()
                 self._perform(step, turn)
+            elif self._conversation.upgrades:
+                self._upgrade()
             elif self._consume():
                 continue
             elif self._outlet:
@@ -182,6 +184,15 @@ class SampleDialogue:
                 if self._peer_closed:
                     self._end(Close(), self._peer_closed)
                 return
+
+    def _upgrade(self) -> None:
+        """Begin the handshake when the 220 has left; forget what was said in clear text before it. RFC 3207 4.2"""
+        if self._outlet:
+            self._flush()
+            return
+        self._conversation.upgrades = False
+        self._forget_input()
+        self._actions.append(StartTls())
 
     def _perform(self, step: Step | Rest | None, turn: Turn) -> None:
         if self._outlet and isinstance(step, Pause | Idle | Close | Reset | Drip | Endless):

@@ -42,6 +42,8 @@ class Texts:
         "214-This server supports the following commands:\n214 HELO EHLO RCPT DATA MAIL QUIT HELP RSET VRFY NOOP"
     )
     starttls: str = "454 4.7.0 TLS not available"
+    """With a 220 the server speaks TLS; whoever runs it needs a certificate then."""
+    second_starttls: str = "503 5.5.1 Already under TLS"
     auth: str = "504 5.7.4 Unrecognized authentication type"
     unknown_verb: str = "500 5.3.3 Unrecognized command"
     line_too_long: str = "500 5.5.2 Line too long"

@@ -58,6 +58,7 @@ class Point(StrEnum):
     """A whole BDAT chunk that is not the last one."""
     FINAL = "final"
     """The end of a message: end of data, or the whole chunk of BDAT LAST."""
+    STARTTLS = "starttls"
     RSET = "rset"
     NOOP = "noop"
     QUIT = "quit"

@@ -6,6 +6,7 @@ server would lose mail in it.
 """
 
 import math
+import ssl
 import struct
 from collections import Counter
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from ipaddress import ip_address
 
 import trio
 
-from smtproxy.sample.actions import Action, Close, Reset, Save, Send, StopReading, Wait
+from smtproxy.sample.actions import Action, Close, Reset, Save, Send, StartTls, StopReading, Wait
 from smtproxy.sample.dialogue import SampleDialogue
 from smtproxy.sample.mailstore import MailStore
 from smtproxy.sample.profile import Profile, encode
@@ -33,12 +34,13 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
+    tls: ssl.SSLContext | None = None,
     task_status: trio.TaskStatus[tuple[str, int]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; started with the address and port that were bound (port 0: any free one).
 
-    Without a `store` messages are kept in the record alone. ValueError: `host` is no loopback address. OSError: it
-    could not be bound.
+    `tls` is needed where the profile says 220 to STARTTLS. Without a `store` messages are kept in the record alone.
+    ValueError: `host` is no loopback address. OSError: it could not be bound.
     """
     if not is_loopback(host):
         raise ValueError(f"the sample backend listens on loopback addresses only, not on {host}")
@@ -60,7 +62,7 @@ async def serve(
             dialogue = SampleDialogue(
                 profile, played, client, record, date=banner_date(datetime.now(tz=UTC)), saving=store is not None
             )
-            await converse(stream, dialogue, store, profile.idle_timeout)
+            await converse(stream, dialogue, store, profile.idle_timeout, tls)
         finally:
             open_by_source[client] -= 1
 
@@ -69,10 +71,14 @@ async def serve(
 
 
 async def converse(
-    stream: trio.abc.Stream, dialogue: SampleDialogue, store: MailStore | None = None, idle_timeout: float = math.inf
+    stream: trio.abc.Stream,
+    dialogue: SampleDialogue,
+    store: MailStore | None = None,
+    idle_timeout: float = math.inf,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Run one connection to its end, and close the stream. `store` is needed where the dialogue is `saving`."""
-    driver = _Driver(stream, dialogue, store)
+    driver = _Driver(stream, dialogue, store, tls)
     try:
         actions = dialogue.connected()
         while True:
@@ -80,7 +86,7 @@ async def converse(
             if dialogue.ended:
                 break
             actions = actions or await driver.wait(idle_timeout)
-        await stream.aclose()
+        await driver.close()
     finally:
         await trio.aclose_forcefully(stream)
 
@@ -88,8 +94,15 @@ async def converse(
 class _Driver:
     """The stream's state: the timer, and what the peer still hears and says."""
 
-    def __init__(self, stream: trio.abc.Stream, dialogue: SampleDialogue, store: MailStore | None) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        dialogue: SampleDialogue,
+        store: MailStore | None,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._stream = self._transport = stream
+        self._tls = tls
         self._dialogue = dialogue
         self._store = store
         self._deadline = math.inf
@@ -108,11 +121,14 @@ class _Driver:
                     self._deadline = trio.current_time() + seconds
                 case Save(delivery):
                     return self._dialogue.saved(await self._save(delivery))
+                case StartTls():
+                    lost = lost or not await self._start_tls()
                 case StopReading():
                     self._reads = False
                 case Reset():
-                    if isinstance(self._stream, trio.SocketStream):
-                        reset_on_close(self._stream)
+                    if isinstance(self._transport, trio.SocketStream):
+                        reset_on_close(self._transport)
+                        self._stream = self._transport
                 case Close():
                     pass
         return self._dialogue.closed(reset=True) if lost else []
@@ -147,6 +163,24 @@ class _Driver:
             self._reads = self._heard = False
             return False
         return True
+
+    async def _start_tls(self) -> bool:
+        """False: there was no handshake."""
+        if self._tls is None:
+            self._reads = self._heard = False
+            return False
+        stream = trio.SSLStream(self._transport, self._tls, server_side=True, https_compatible=True)
+        self._stream = stream
+        try:
+            await stream.do_handshake()
+        except trio.BrokenResourceError:
+            self._reads = self._heard = False
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close in order."""
+        await self._stream.aclose()
 
     async def _save(self, delivery: Delivery) -> bool:
         if self._store is None:

@@ -87,6 +87,7 @@ _PATIENCE = {
     Purpose.GREETING: "greeting_time",
     Purpose.EHLO: "hello_time",
     Purpose.HELO: "hello_time",
+    Purpose.STARTTLS: "hello_time",
     Purpose.RSET: "mail_time",
     Purpose.MAIL: "mail_time",
     Purpose.RCPT: "recipient_time",
@@ -101,9 +102,7 @@ class Carriage:
     __slots__ = (
         "accepted",
         "backend_reply",
-        "blamed",
         "body",
-        "cannot",
         "commit_fields",
         "complaint",
         "connections",
@@ -113,18 +112,17 @@ class Carriage:
         "failure",
         "fate",
         "final",
-        "full",
         "idle_since",
         "in_sync",
         "job",
         "kept",
         "mail_slot",
+        "obstacles",
         "out",
         "phrases",
         "queue",
         "replays",
         "retried",
-        "server",
         "settings",
         "slots",
         "stand",
@@ -132,7 +130,9 @@ class Carriage:
         "transaction",
         "tried",
         "unproven",
+        "unsecured",
         "upstream",
+        "used",
     )
 
     def __init__(self, out: list[Effect], dialogue: Dialogue, settings: RelaySettings, phrases: Phrases) -> None:
@@ -145,13 +145,11 @@ class Carriage:
         self.queue: list[Queued] = []
         """Commands to be sent. A list: an empty deque alone is 760 octets, for each idle client."""
         self.tried: frozenset[str] = frozenset()
+        self.unsecured: frozenset[str] = frozenset()
+        """Servers with which a handshake failed that had not to succeed."""
         self.retried = False
-        self.cannot = False
-        """A server was reached that lacks an extension the envelope needs."""
-        self.blamed = False
-        """A server refused to talk to us at all: the link is at fault, not the mail."""
-        self.full = False
-        """A server turned us away because it has enough connections."""
+        self.obstacles: frozenset[Own] = frozenset()
+        """What was in the way at the servers that were tried: what the client hears if none is left."""
         self.in_sync = False
         """The backend's transaction is a copy of the envelope."""
         self.unproven = False
@@ -174,8 +172,8 @@ class Carriage:
         """Since when the connection has had nothing to do."""
         self.connections = 0
         self.replays = 0
-        self.server = ""
-        """The server used last."""
+        self.used: Upstream | None = None
+        """The connection used last, open or not, for the log."""
         self.failure: Heard | None = None
         """Why the last job failed; None while it has not."""
         self.final: Heard | None = None
@@ -186,6 +184,16 @@ class Carriage:
         """The backend's own reply to the final dot, or the one that ended the transaction."""
         self.commit_fields: dict[str, object] = {}
         self.transaction = ""
+
+    @property
+    def server(self) -> str:
+        """The server used last, host:port; empty: none was."""
+        return "" if self.used is None else self.used.server
+
+    @property
+    def server_tls(self) -> str:
+        """Version of TLS spoken with it; empty: clear text."""
+        return "" if self.used is None or self.used.tls is None else self.used.tls.version
 
     @property
     def looking(self) -> bool:
@@ -295,12 +303,13 @@ class Carriage:
         self.failure = failure
         self.end()
 
-    def close(self, *, farewell: bool = False, reason: str = "", reply: Reply | None = None) -> None:
+    def close(self, *, farewell: bool = False, reason: str = "", reply: Reply | None = None, no_tls: str = "") -> None:
         """Let the connection go. QUIT is said between transactions only: inside a body it would be a line of it."""
         if self.upstream is not None or self.stand is Stand.OPENING:
             text = self.complaint if reply is None else f"{reply.code} {reply.text}"
             reason = reason or ("misconfigured" if self.complaint else "")
-            self.out.append(CloseBackend(_QUIT if farewell else b"", self._warm(farewell=farewell), reason, text))
+            warm = self._warm(farewell=farewell)
+            self.out.append(CloseBackend(_QUIT if farewell else b"", warm, reason, text, no_tls))
         self.complaint = ""
         self.upstream = None
         self.stand = Stand.IDLE

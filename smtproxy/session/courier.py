@@ -19,7 +19,9 @@ from smtproxy.session.events import (
     BackendBytes,
     BackendClosed,
     BackendFailed,
+    BackendNotSecured,
     BackendOpened,
+    BackendSecured,
     Forward,
     ForwardKept,
     Looked,
@@ -27,6 +29,9 @@ from smtproxy.session.events import (
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.verdicts import Accepted
 from smtproxy.wire.replies import Reply
+
+_TELLING = (Own.BACKEND_CANNOT, Own.BACKEND_MISCONFIGURED, Own.NO_PLACE)
+"""What stood in the way, the more telling first."""
 
 
 class Courier:
@@ -47,7 +52,7 @@ class Courier:
         k.failure = k.final = k.fate = None
         k.backend_reply = None
         k.replays = 0
-        k.server = ""
+        k.used = None
         k.in_sync = False
 
     def open(self) -> None:
@@ -121,7 +126,7 @@ class Courier:
         if k.stand is not Stand.OPENING:
             return
         k.upstream = upstream = event.upstream
-        k.server = upstream.server
+        k.used = upstream
         k.connections += 1
         k.dirty = k.in_sync = False
         k.unproven = upstream.ready
@@ -130,17 +135,25 @@ class Courier:
         else:
             k.patience(Purpose.GREETING)
 
+    def secured(self, event: BackendSecured) -> None:
+        """TLS stands."""
+        k = self._k
+        if k.upstream is not None and k.upstream.handshake:
+            opening.secured(k, k.upstream, event.tls)
+
+    def not_secured(self, event: BackendNotSecured) -> None:
+        """There will be no TLS on this connection."""
+        k = self._k
+        if k.upstream is not None and k.upstream.handshake:
+            opening.not_secured(k, k.upstream, event.why)
+
     def could_not_open(self, event: BackendFailed) -> None:
         """No connection is to be had."""
         k = self._k
         if k.stand is not Stand.OPENING:
             return
-        if k.cannot:
-            k.fail(Own.BACKEND_CANNOT)
-        elif k.blamed:
-            k.fail(Own.BACKEND_MISCONFIGURED)
-        else:
-            k.fail(Own.NO_PLACE if k.full or event.reason == "full" else Own.NO_BACKEND)
+        obstacles = k.obstacles | {Own.NO_PLACE} if event.reason == "full" else k.obstacles
+        k.fail(next((own for own in _TELLING if own in obstacles), Own.NO_BACKEND))
 
     def looked(self, event: Looked) -> bool:
         """Act on a look; return False if the client was seen to be gone before a commit."""
@@ -184,6 +197,8 @@ class Courier:
         match k.stand:
             case Stand.IDLE:
                 return
+            case Stand.OPENING if k.upstream is not None and k.upstream.handshake:
+                opening.not_secured(k, k.upstream, event.how)
             case Stand.OPENING if k.upstream is not None:
                 opening.next_server(k, event.how)
             case Stand.WAITING if k.unproven and not k.retried and k.job in (Job.GROUP, Job.DATA):
@@ -209,6 +224,8 @@ class Courier:
         match k.stand:
             case Stand.COMMITTED:
                 commit.unknown(k)
+            case Stand.OPENING if own is None and k.upstream is not None and k.upstream.handshake:
+                opening.not_secured(k, k.upstream, "timeout")
             case Stand.OPENING if own is None and k.upstream is not None:
                 opening.next_server(k, "timeout")
             case Stand.OPENING if own is None:
@@ -222,8 +239,8 @@ class Courier:
         k = self._k
         k.job = job
         k.retried = False
-        k.cannot = k.full = k.blamed = False
-        k.tried = frozenset()
+        k.obstacles = frozenset()
+        k.tried = k.unsecured = frozenset()
         k.failure = None
         if k.upstream is None:
             if job in (Job.BODY, Job.COMMIT):
@@ -231,7 +248,7 @@ class Courier:
             else:
                 k.open()
         else:
-            k.server = k.upstream.server
+            k.used = k.upstream
             k.look()
 
     def _send_body(self) -> None:

@@ -97,6 +97,20 @@ class BackendOpened:
 
 
 @value
+class BackendSecured:
+    """The handshake with the backend server is finished."""
+
+    tls: Tls
+
+
+@value
+class BackendNotSecured:
+    """The handshake with the backend server failed; nothing more can be said on this connection."""
+
+    why: str
+
+
+@value
 class BackendFailed:
     """No connection could be had."""
 
@@ -183,6 +197,8 @@ Event: TypeAlias = (
     | Secured
     | NotSecured
     | BackendOpened
+    | BackendSecured
+    | BackendNotSecured
     | BackendFailed
     | BackendBytes
     | BackendClosed
@@ -209,6 +225,11 @@ class Answer:
 @value
 class StartTls:
     """Begin TLS with the client, as its server. Answered by `Secured` or `NotSecured`, when the handshake is over."""
+
+
+@value
+class SecureBackend:
+    """Begin TLS with the backend server, as its client. Answered by `BackendSecured` or `BackendNotSecured`, later."""
 
 
 @value
@@ -277,6 +298,8 @@ class CloseBackend:
     """Empty for an ordinary end; else what was wrong with the server (health)."""
     reply: str = ""
     """The server's reply that was wrong, for the log."""
+    no_tls: str = ""
+    """Why a handshake with it failed, where clear text will do: the next connection is to be one in clear text."""
 
 
 @value
@@ -295,6 +318,7 @@ class Finish:
 Effect: TypeAlias = (
     Answer
     | StartTls
+    | SecureBackend
     | Judge
     | OpenBackend
     | Look

@@ -24,6 +24,7 @@ class Event(StrEnum):
     BACKEND_UP = "backend_up"
     BACKEND_DOWN = "backend_down"
     BACKEND_FULL = "backend_full"
+    BACKEND_CLEAR = "backend_clear"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
     SAMPLE_BACKEND = "sample_backend"
     ACCEPT_PAUSED = "accept_paused"
@@ -43,6 +44,7 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_UP: "info",
     Event.BACKEND_DOWN: "error",
     Event.BACKEND_FULL: "warning",
+    Event.BACKEND_CLEAR: "warning",
     Event.BACKEND_MISCONFIGURED: "error",
     Event.SAMPLE_BACKEND: "warning",
     Event.ACCEPT_PAUSED: "error",
@@ -119,6 +121,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "by": "who decided: backend, client, protocol, or the name of a check",
         "reply": "the reply the client got to the final dot, or to the command that ended the transaction",
         "server": "backend server that was used last",
+        "server_tls": "version of TLS spoken with it; missing: clear text",
         "backend_reply": "the backend's own reply to the final dot, or the one that ended the transaction",
         "internal_id": "Exchange's InternalId from its final reply: join key to the message tracking log",
         "internal_host": "Exchange's Hostname from its final reply: second half of that key",
@@ -150,6 +153,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "server": "its server",
         "keywords": "EHLO keywords it offers",
         "banner": "its greeting",
+        "tls": "version of TLS spoken with it; null: clear text",
     },
     Event.BACKEND_DOWN: {
         "backend": "name of the backend",
@@ -157,6 +161,11 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "reason": "what happened: refused, timeout, greeting, ...",
         "reply": "the server's own reply, if it gave one",
         "retry": "seconds until the next probe",
+    },
+    Event.BACKEND_CLEAR: {
+        "backend": "name of the backend",
+        "server": "its server: mail goes to it in clear text until a probe has more luck (tls = opportunistic)",
+        "reason": "why there is no TLS with it",
     },
     Event.BACKEND_FULL: {
         "backend": "name of the backend",

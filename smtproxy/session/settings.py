@@ -39,6 +39,18 @@ class ClientTls(Enum):
     """From the first octet on. RFC 8314 3"""
 
 
+class BackendTls(Enum):
+    """Whether the connections to a backend's servers are protected, by STARTTLS. RFC 3207"""
+
+    OFF = "off"
+    OPPORTUNISTIC = "opportunistic"
+    """Where a server can; in clear text where it cannot. RFC 7435"""
+    REQUIRE = "require"
+    """Or no mail; whose certificate it is does not matter."""
+    VERIFY = "verify"
+    """Or no mail, and the certificate must name the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
     """Settings of a relay. Times are seconds, sizes octets."""

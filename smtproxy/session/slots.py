@@ -34,6 +34,7 @@ class Purpose(Enum):
     GREETING = "greeting"
     EHLO = "EHLO"
     HELO = "HELO"
+    STARTTLS = "STARTTLS"
     RSET = "RSET"
     MAIL = "MAIL"
     RCPT = "RCPT"

@@ -43,6 +43,8 @@ class Passage:
     reply: Reply | None = None
     server: str = ""
     replays: int = 0
+    tls: str = ""
+    """Version of TLS spoken with the server; empty: clear text."""
 
 
 @dataclass(slots=True)
@@ -117,6 +119,8 @@ class Transaction:
             fields["size"] = message.size
             fields["message_id"] = message.message_id
             fields["received"] = message.received
+        if passage.tls:
+            fields["server_tls"] = passage.tls
         if passage.replays:
             fields["replays"] = passage.replays
         if self.dot_at is not None:

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from smtproxy.app.assembly import policy, pool, quotas, relay_settings
+from smtproxy.app.assembly import policy, pool, quotas, relay_settings, server_tls
 from smtproxy.app.config import Config, load
 from smtproxy.network.sockets import Endpoint
+from smtproxy.network.tls import CLEAR_TEXT
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.quotas import Excess
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
 from smtproxy.session.envelope import Recipient
-from smtproxy.session.settings import BodyMode, OpenMode
+from smtproxy.session.settings import BackendTls, BodyMode, OpenMode
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.newlines import NewlineMode
 from smtproxy.wire.paths import parse_path
@@ -157,3 +158,14 @@ def test_nobody_waits_for_a_banner_where_nobody_listens(action: str, delay: floa
     )
     config = load(tmp_path / "config.toml")
     assert relay_settings(config, config.listeners[0]).banner_delay == delay
+
+
+def test_a_backends_servers_are_spoken_to_as_configured(tmp_path: Path) -> None:
+    config = _load(tmp_path)
+    assert server_tls(config.backends["b"]) is CLEAR_TEXT
+    for mode, checked in ((BackendTls.REQUIRE, False), (BackendTls.VERIFY, True)):
+        backend = config.backends["b"].model_copy(update={"tls": mode, "tls_name": "mx.example.org"})
+        made = server_tls(backend)
+        assert (made.security, made.name) == (mode, "mx.example.org")
+        assert made.context is not None
+        assert made.context.check_hostname is checked

@@ -22,12 +22,12 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.records import FIELDS
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.relay import Relay
-from smtproxy.session.settings import RelaySettings
+from smtproxy.session.settings import BackendTls, RelaySettings
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities, intersect
 from tests.fakes.heard import read_replies
 from tests.fakes.policies import default_policy
-from tests.fakes.servers import Line, Servers
+from tests.fakes.servers import AGREED, Line, Servers
 
 SESSION = "testsession"
 EPOCH = 1_700_000_000.0
@@ -53,12 +53,17 @@ class Laboratory:
         client: str = "192.0.2.10",
         memory: int = 1 << 28,
         disk: int = 1 << 30,
+        security: BackendTls = BackendTls.OFF,
     ) -> None:
         """Build the parts; nothing happens before `start`."""
         self.settings = settings or RelaySettings("mx.example.org")
         self.policy = policy or default_policy(self.settings)
         self.servers = Servers(
-            profile or PROFILES["exchange"], script or Script(), tuple(servers), self.settings.hostname
+            profile or PROFILES["exchange"],
+            script or Script(),
+            tuple(servers),
+            self.settings.hostname,
+            security=security,
         )
         self.now = 1000.0
         self.dialogue = Dialogue(SESSION, client, 4711, now=self.now)
@@ -88,6 +93,8 @@ class Laboratory:
         self.kept = bytearray()
         """The session's file."""
         self.finished = False
+        self.shakes_hands = False
+        """The client does its part of each handshake at once."""
         self.on_wait: Callable[[], events.Event | None] = _nothing
         """What happens instead of what the relay waits for."""
         self.on_judge: Callable[[Stage], Verdict | None] = self.verdict
@@ -168,6 +175,8 @@ class Laboratory:
         if wait is events.Wait.CLIENT and self.unread:
             octets, self.unread = self.unread, b""
             return events.ClientBytes(octets)
+        if wait is events.Wait.TLS and self.shakes_hands:
+            return events.Secured(AGREED)
         if wait is events.Wait.BACKEND:
             while line is not None and not line.inbox and line.timer is not None:
                 if line.timer > self.relay.deadline:
@@ -195,7 +204,11 @@ class Laboratory:
                 return self._keep(effect.octets)
             case events.DropKept():
                 self.kept.clear()
+            case events.SecureBackend() if self.line is not None:
+                self.line.secure()
             case events.CloseBackend():
+                if self.line is not None and effect.no_tls:
+                    self.servers.clear.add(self.line.upstream.server)
                 if self.line is not None and not (effect.warm is not None and self.servers.keep(self.line)):
                     self.line.hang_up(effect.farewell)
                 self.line = None

@@ -8,14 +8,18 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from smtproxy.sample.actions import Action, Close, Reset, Send, Wait
+from smtproxy.sample.actions import Action, Close, Reset, Send, StartTls, Wait
 from smtproxy.sample.dialogue import SampleDialogue
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.record import BackendRecord
 from smtproxy.sample.script import Script
-from smtproxy.session.events import BackendBytes, BackendClosed
+from smtproxy.session.dialogue import Tls
+from smtproxy.session.events import BackendBytes, BackendClosed, BackendNotSecured, BackendSecured
+from smtproxy.session.settings import BackendTls
 from smtproxy.session.upstream import Stray, Upstream
 
+AGREED = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
+"""What a handshake agrees on."""
 SOURCE = "192.0.2.1"
 """The proxy's own address, as backends see it."""
 
@@ -28,8 +32,10 @@ class Line:
     """The relay's end."""
     dialogue: SampleDialogue
     """The server's end."""
-    inbox: deque[BackendBytes | BackendClosed] = field(default_factory=deque)
+    inbox: deque[BackendBytes | BackendClosed | BackendSecured | BackendNotSecured] = field(default_factory=deque)
     """What the relay has not read yet."""
+    shakes_hands: bool = False
+    """The server waits for a handshake."""
     timer: float | None = None
     """When the server goes on by itself."""
     alive: bool = True
@@ -53,6 +59,13 @@ class Line:
                 self.inbox.clear()
             self.inbox.append(BackendClosed(how))
             self.dialogue.closed(reset=True)
+
+    def secure(self) -> None:
+        """The relay begins a handshake: it fails if the server is not there for it, or has spoken in clear text."""
+        fails = not (self.alive and self.shakes_hands) or self.inbox
+        self.inbox.clear()
+        self.shakes_hands = False
+        self.inbox.append(BackendNotSecured("the connection ended") if fails else BackendSecured(AGREED))
 
     def hang_up(self, farewell: bytes) -> None:
         """The relay closes the connection."""
@@ -79,6 +92,8 @@ class Line:
                 case Reset():
                     self.alive = False
                     self.inbox.append(BackendClosed("reset"))
+                case StartTls():
+                    self.shakes_hands = True
                 case Wait():
                     self.timer = now + action.seconds
                 case _:
@@ -99,6 +114,10 @@ class Servers:
     """No place is left below max_connections."""
     refusing: bool = False
     """Nobody accepts connections."""
+    security: BackendTls = BackendTls.OFF
+    """How the proxy protects its connections."""
+    clear: set[str] = field(default_factory=set)
+    """Servers with which a handshake failed that had not to succeed."""
     keeps: int = 0
     """How many connections are kept warm."""
     warm: list[Line] = field(default_factory=list)
@@ -115,7 +134,9 @@ class Servers:
             return "none"
         if self.full:
             return "full"
-        line = Line(Upstream(name, self.hostname), SampleDialogue(self.profile, self.script, SOURCE, self.record))
+        security = BackendTls.OFF if name in self.clear else self.security
+        upstream = Upstream(name, self.hostname, security=security)
+        line = Line(upstream, SampleDialogue(self.profile, self.script, SOURCE, self.record))
         if self.refusing:
             line.vanish("refused")
         else:

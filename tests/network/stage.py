@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -23,6 +24,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.pool import Pool, Server
 from smtproxy.network.sockets import Endpoint, bound, listen, prepare
+from smtproxy.network.tls import CLEAR_TEXT, ServerTls
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.quotas import Quotas
@@ -242,11 +244,14 @@ async def stage(
     warm: int = 0,
     disk: int = ROOM,
     tls: ssl.SSLContext | None = None,
+    server_tls: ServerTls = CLEAR_TEXT,
+    served_tls: ssl.SSLContext | None = None,
     balancers: tuple[Network, ...] = (),
     quotas: Quotas | None = None,
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
-    by the rules. At the end nobody may hold anything any more.
+    by the rules. At the end nobody may hold anything any more. `server_tls`: how the proxy speaks to them;
+    `served_tls`: how they speak.
     """
     servers = servers or (Script(),)
     journal = FakeJournal() if journal is None else journal
@@ -255,11 +260,12 @@ async def stage(
         endpoints: list[Endpoint] = []
         for server, record in zip(servers, records, strict=True):
             if isinstance(server, Script):
-                host, port = await nursery.start(serve, profile, server, record)
+                host, port = await nursery.start(partial(serve, profile, server, record, tls=served_tls))
                 endpoints.append(Endpoint(host, port))
             else:
                 endpoints.append(server)
-        pool = Pool("backend", endpoints, places, settings.max_message_size, journal, WarmConnections(warm, 5.0))
+        kept = WarmConnections(warm, 5.0)
+        pool = Pool("backend", endpoints, places, settings.max_message_size, journal, kept, server_tls)
         for one in pool.servers:
             one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)

@@ -387,3 +387,13 @@ async def test_a_handshake_waits_for_its_peer(tmp_path: Path) -> None:
 async def test_there_is_no_handshake_without_tls() -> None:
     with linked() as (link, _), pytest.raises(OSError, match="no TLS"):
         link.shake_hands()
+
+
+async def test_who_speaks_is_noticed_without_reading() -> None:
+    with linked() as (link, peer):
+        seen = [link.spoke]
+        peer.send(b"x")
+        seen.append(link.spoke)
+        link.handshaking = True
+        seen.append(link.spoke)
+    assert seen == [False, True, False]

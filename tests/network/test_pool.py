@@ -408,6 +408,7 @@ async def test_reached_again(mock_clock: MockClock) -> None:
             "server": "192.0.2.1:25",
             "keywords": ["SIZE", "8BITMIME", "PIPELINING"],
             "banner": "ESMTP ready",
+            "tls": None,
         }
         here.pool.reached(here.first, can, "ESMTP ready")
         assert len(here.journal.of(Event.BACKEND_UP)) == 1

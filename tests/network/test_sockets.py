@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-import trio
 
 from smtproxy.network.sockets import (
     EXHAUSTED,
@@ -15,7 +14,6 @@ from smtproxy.network.sockets import (
     SPOKE,
     Endpoint,
     bound,
-    close,
     connected,
     listen,
     prepare,
@@ -134,22 +132,6 @@ def test_a_reset_is_the_end() -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
         assert seen(server, GONE) & GONE
-
-
-async def test_closing_wakes_who_waits() -> None:
-    with pair() as (_, server):
-        prepare(server)
-
-        async def waits() -> None:
-            with pytest.raises(trio.ClosedResourceError):
-                await trio.lowlevel.wait_readable(server)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(waits)
-            await trio.testing.wait_all_tasks_blocked()
-            close(server)
-        close(server)
-        assert server.fileno() == -1
 
 
 def test_what_is_our_own_shortage() -> None:

@@ -1,12 +1,15 @@
 """Certificates and contexts: what is read, what is refused with which words, and who is shown which certificate."""
 
+import socket
 import ssl
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization as s
 
+from smtproxy.network.link import Link
 from smtproxy.network.tls import (
+    CLEAR_TEXT,
     Certificate,
     CertificateError,
     Version,
@@ -181,3 +184,23 @@ def test_nothing_was_agreed_on_without_tls() -> None:
 )
 def test_why_there_is_no_tls(error: OSError, said: str) -> None:
     assert trouble(error) == said
+
+
+def test_a_servers_own_certificate_can_be_trusted_by_itself(tmp_path: Path) -> None:
+    """Exchange makes its own certificates; there is no authority to be asked."""
+    chain, key = issue(tmp_path, "exchange.example.org")
+    leaf = tmp_path / "leaf.pem"
+    leaf.write_bytes(chain.read_bytes().split(b"-----END CERTIFICATE-----")[0] + b"-----END CERTIFICATE-----\n")
+    server = server_context([read_certificate(chain, key)], Version.TLS_1_2)
+    trusting_it_alone = client_context(leaf, verify=True, oldest=Version.TLS_1_2)
+    assert Handshake(server, trusting_it_alone, "exchange.example.org").finish() == ["exchange.example.org"]
+
+
+async def test_tls_with_a_server_that_has_no_context_is_an_error() -> None:
+    here, there = socket.socketpair()
+    here.setblocking(False)
+    link = Link(here)
+    with there:
+        with pytest.raises(OSError, match="no TLS is set up"):
+            CLEAR_TEXT.start(link, "127.0.0.1")
+        link.close()

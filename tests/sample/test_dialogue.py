@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtproxy.sample.actions import Close, Reset, Send, StopReading
+from smtproxy.sample.actions import Close, Reset, Send, StartTls, StopReading
 from smtproxy.sample.profiles import EXCHANGE, PROFILES
 from smtproxy.sample.record import BackendRecord
 from smtproxy.sample.script import (
@@ -540,3 +540,28 @@ def test_cuts_do_not_change_what_is_said_and_taken(talk: list[bytes], step: int,
     assert whole.connection.commands == cut.connection.commands
     assert whole.record.accepted == cut.record.accepted
     assert whole.record.refused == cut.record.refused
+
+
+SECURE = replace(EXCHANGE, texts=replace(EXCHANGE.texts, starttls="220 2.0.0 SMTP server ready"))
+
+
+def test_a_handshake_begins_behind_the_220_and_forgets_what_was_said() -> None:
+    """RFC 3207 4.2: the hello, an open transaction, and what stands behind STARTTLS in clear text."""
+    play = Play(SECURE)
+    assert b"250-STARTTLS\r\n" in play.say(b"EHLO a\r\n")
+    play.say(b"MAIL FROM:<a@b.example>\r\n")
+    assert play.say(b"STARTTLS\r\nEHLO injected\r\n") == b"220 2.0.0 SMTP server ready\r\n"
+    assert play.actions[-1] == StartTls()
+    assert play.connection.violations == ["talk before the reply to starttls"]
+    assert play.say(b"RCPT TO:<user@example.org>\r\n").startswith(b"503 5.5.2 Send hello first")
+    assert b"STARTTLS" not in play.say(b"EHLO a\r\n")
+    assert play.say(b"STARTTLS\r\n").startswith(b"503 5.5.1")
+
+
+def test_no_handshake_where_the_answer_was_no_220() -> None:
+    for play in (Play(EXCHANGE), Play(SECURE, (Rule(Point.STARTTLS, (Say(b"454 no\r\n"),)),))):
+        play.say(b"EHLO a\r\n")
+        assert play.say(b"STARTTLS\r\n").startswith(b"454")
+        assert StartTls() not in play.actions
+        assert play.say(b"MAIL FROM:<a@b.example>\r\n").startswith(b"250")
+    assert Play(SECURE).say(b"STARTTLS now\r\n").startswith(b"501")

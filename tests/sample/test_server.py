@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from smtproxy.network.tls import Version, read_certificate, server_context
 from smtproxy.sample.dialogue import SampleDialogue
 from smtproxy.sample.mailstore import MailStore
 from smtproxy.sample.profile import Profile
@@ -27,6 +29,7 @@ from smtproxy.sample.script import (
     reply,
 )
 from smtproxy.sample.server import banner_date, converse, is_loopback, reset_on_close, serve
+from tests.fakes.certificates import NAME, issue, trusting
 from tests.sample.play import ENVELOPE, MESSAGE
 
 GROUP = b"EHLO a\r\n" + ENVELOPE + b"DATA\r\n"
@@ -285,3 +288,37 @@ def test_loopback(address: str, expected: bool) -> None:
 def test_the_day_has_no_leading_zero() -> None:
     assert banner_date(datetime(2016, 8, 5, 16, 24, 41, tzinfo=UTC)) == "Fri, 5 Aug 2016 16:24:41 +0000"
     assert banner_date(datetime(2026, 11, 24, 4, 6, 4, tzinfo=UTC)) == "Tue, 24 Nov 2026 04:06:04 +0000"
+
+
+async def test_a_mail_under_tls(tmp_path: Path) -> None:
+    profile = replace(EXCHANGE, texts=replace(EXCHANGE.texts, starttls="220 2.0.0 SMTP server ready"))
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    record = BackendRecord()
+    async with trio.open_nursery() as nursery:
+        host, port = await nursery.start(partial(serve, profile, Script(), record, tls=context))
+        async with await trio.open_tcp_stream(host, port) as clear:
+            await read_until(clear, b"\r\n")
+            await clear.send_all(b"EHLO a\r\n")
+            await read_until(clear, b"250 XRDST\r\n")
+            await clear.send_all(b"STARTTLS\r\n")
+            await read_until(clear, b"\r\n")
+            stream = trio.SSLStream(clear, trusting(), server_hostname=NAME)
+            await stream.send_all(b"EHLO a\r\n" + ENVELOPE)
+            await read_until(stream, b"Recipient OK\r\n")
+            await stream.send_all(b"DATA\r\n" + MESSAGE + b".\r\n")
+            await read_until(stream, b"Queued mail for delivery\r\n")
+        nursery.cancel_scope.cancel()
+    assert record.accepted[0].body == MESSAGE
+
+
+async def test_a_handshake_that_fails_ends_the_connection() -> None:
+    """No certificate was given, or the client has no TLS."""
+    profile = replace(EXCHANGE, texts=replace(EXCHANGE.texts, starttls="220 2.0.0 SMTP server ready"))
+    record = BackendRecord()
+    client, server = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(converse, server, SampleDialogue(profile, Script(), "192.0.2.1", record))
+        await read_until(client, b"\r\n")
+        await client.send_all(b"STARTTLS\r\n")
+        assert (await read_all(client)).startswith(b"220")
+    assert record.connections[0].ended == "client reset"

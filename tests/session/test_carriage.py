@@ -149,7 +149,7 @@ def test_each_reply_has_its_time() -> None:
 
 def test_a_reply_that_blames_us_is_logged() -> None:
     k = _connected()
-    k.server, k.transaction = "backend:25", "testsession.1"
+    k.used, k.transaction = k.upstream, "testsession.1"
     k.misconfigured(Purpose.RCPT, NEVER)
     (record,) = k.out
     assert isinstance(record, events.Record)

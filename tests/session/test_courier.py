@@ -7,9 +7,25 @@ from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Fate, Heard, Job, Stand
 from smtproxy.session.courier import Courier
 from smtproxy.session.envelope import Recipient
+from smtproxy.session.settings import BackendTls
 from smtproxy.session.slots import Purpose
+from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted, Stage
-from tests.session.parts import NEVER, NOW, OK, PHRASES, carriage, envelope, job, kinds, recipient, slot, upstream
+from tests.fakes.servers import AGREED
+from tests.session.parts import (
+    HOSTNAME,
+    NEVER,
+    NOW,
+    OK,
+    PHRASES,
+    carriage,
+    envelope,
+    job,
+    kinds,
+    recipient,
+    slot,
+    upstream,
+)
 
 _ACCEPTED = Accepted(Stage.MESSAGE)
 
@@ -32,7 +48,7 @@ def _failed(k: Carriage, own: Own) -> bool:
 def test_a_new_transaction_knows_nothing_of_the_last_one() -> None:
     courier, k = _connected()
     k.failure = k.final = Heard(NEVER, "backend")
-    k.fate, k.backend_reply, k.replays, k.server, k.in_sync = Fate.REJECTED, NEVER, 2, "old:25", True
+    k.fate, k.backend_reply, k.replays, k.used, k.in_sync = Fate.REJECTED, NEVER, 2, upstream(), True
     courier.begin("testsession.2")
     forgotten: list[object] = [k.failure, k.final, k.fate, k.backend_reply]
     assert forgotten == [None] * 4
@@ -246,16 +262,16 @@ def test_a_server_that_does_not_greet_in_time_leads_to_the_next() -> None:
 
 
 def test_why_no_connection_could_be_had() -> None:
-    for reason, full, cannot, blamed, own in (
-        ("none", False, False, False, Own.NO_BACKEND),
-        ("full", False, False, False, Own.NO_PLACE),
-        ("none", True, False, False, Own.NO_PLACE),
-        ("none", False, False, True, Own.BACKEND_MISCONFIGURED),
-        ("none", False, True, False, Own.BACKEND_CANNOT),
+    for reason, obstacles, own in (
+        ("none", set(), Own.NO_BACKEND),
+        ("full", set(), Own.NO_PLACE),
+        ("none", {Own.NO_PLACE}, Own.NO_PLACE),
+        ("none", {Own.NO_PLACE, Own.BACKEND_MISCONFIGURED}, Own.BACKEND_MISCONFIGURED),
+        ("full", {Own.BACKEND_MISCONFIGURED, Own.BACKEND_CANNOT}, Own.BACKEND_CANNOT),
     ):
         courier, k = _idle()
         courier.group([slot()])
-        k.full, k.cannot, k.blamed = full, cannot, blamed
+        k.obstacles = frozenset(obstacles)
         courier.could_not_open(events.BackendFailed(reason))
         assert _failed(k, own), own
 
@@ -288,3 +304,55 @@ def test_a_failure_that_was_told_is_forgotten() -> None:
     courier.forget_failure()
     assert k.failure is None
     assert Purpose.RCPT not in [entry[0] for entry in k.queue]
+
+
+# TLS
+
+
+def _shaking_hands(security: BackendTls = BackendTls.OPPORTUNISTIC) -> tuple[Courier, Carriage]:
+    courier, k = _connected(Stand.OPENING)
+    k.upstream = Upstream("backend:25", HOSTNAME, security=security)
+    for octets in (b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", b"220 go\r\n"):
+        courier.received(events.BackendBytes(octets))
+    assert k.out[-1] == events.SecureBackend()
+    k.out.clear()
+    return courier, k
+
+
+def test_a_handshake_ends_well_or_not() -> None:
+    courier, k = _shaking_hands()
+    courier.secured(events.BackendSecured(AGREED))
+    assert k.out == [events.Forward(b"EHLO mx.example.org\r\n")]
+    courier, k = _shaking_hands()
+    courier.not_secured(events.BackendNotSecured("wrong version number"))
+    assert k.out[0] == events.CloseBackend(no_tls="wrong version number")
+
+
+def test_a_connection_that_ends_in_a_handshake_or_never_ends_it_is_one_without_tls() -> None:
+    courier, k = _shaking_hands()
+    courier.lost(events.BackendClosed("stalled"))
+    assert k.out == [events.CloseBackend(no_tls="stalled"), events.OpenBackend(frozenset())]
+    courier, k = _shaking_hands()
+    courier.too_late()
+    assert k.out == [events.CloseBackend(no_tls="timeout"), events.OpenBackend(frozenset())]
+    courier, k = _shaking_hands(BackendTls.REQUIRE)
+    courier.too_late()
+    assert k.out == [events.CloseBackend(reason="TLS: timeout"), events.OpenBackend(frozenset({"backend:25"}))]
+
+
+def test_a_handshake_nobody_waits_for_changes_nothing() -> None:
+    courier, k = _connected()
+    courier.secured(events.BackendSecured(AGREED))
+    courier.not_secured(events.BackendNotSecured("too late"))
+    assert (k.out, k.stand) == ([], Stand.READY)
+    courier, k = _idle()
+    courier.secured(events.BackendSecured(AGREED))
+    courier.not_secured(events.BackendNotSecured("too late"))
+    assert (k.out, k.stand) == ([], Stand.IDLE)
+
+
+def test_each_job_tries_tls_anew() -> None:
+    courier, k = _idle()
+    k.unsecured = frozenset({"backend:25"})
+    courier.group([slot()])
+    assert k.unsecured == frozenset()

@@ -61,7 +61,9 @@ def test_the_full_line() -> None:
     facts = dialogue(made.envelope)
     facts.proxy = "192.0.2.1"
     facts.message = MessageFacts(10, bare_newlines=False, dot_line=False, received=2, message_id="<1@x>")
-    fields = made.fields(facts, SETTINGS, Ending("delivered", "backend", _QUEUED), Passage(_QUEUED, "b:25", 1))
+    fields = made.fields(
+        facts, SETTINGS, Ending("delivered", "backend", _QUEUED), Passage(_QUEUED, "b:25", 1, "TLSv1.3")
+    )
     assert set(fields) == set(FIELDS[Event.MESSAGE])
     assert (fields["internal_id"], fields["internal_host"]) == ("5111011082268", "mx1.example.org")
     assert (fields["size"], fields["received"], fields["message_id"]) == (10, 2, "<1@x>")

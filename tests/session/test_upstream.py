@@ -2,9 +2,13 @@
 
 import pytest
 
+from smtproxy.session.dialogue import Tls
+from smtproxy.session.settings import BackendTls
 from smtproxy.session.slots import Purpose, Slot
 from smtproxy.session.upstream import Paired, Stray, Upstream
 from tests.session.parts import HOSTNAME, upstream
+
+TLS = Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384")
 
 
 def _talk(made: Upstream, octets: bytes) -> list[bytes]:
@@ -103,3 +107,63 @@ def test_the_start_of_a_reply_is_unread_until_the_rest_comes() -> None:
 def test_a_new_connection_delivered_nothing_and_is_not_worn() -> None:
     made = upstream()
     assert (made.messages, made.worn) == (0, False)
+
+
+def _greeted(security: BackendTls, *keywords: str) -> tuple[Upstream, list[bytes]]:
+    """Greeting and hello are over; -> what is said behind that."""
+    made = Upstream("backend:25", HOSTNAME, security=security)
+    _talk(made, b"220 hi\r\n")
+    lines = "".join(f"250-{keyword}\r\n" for keyword in keywords)
+    return made, _talk(made, f"250-backend\r\n{lines}250 HELP\r\n".encode())
+
+
+@pytest.mark.parametrize("security", [BackendTls.OPPORTUNISTIC, BackendTls.REQUIRE, BackendTls.VERIFY])
+def test_behind_starttls_everything_begins_anew(security: BackendTls) -> None:
+    made, said = _greeted(security, "STARTTLS", "CHUNKING")
+    assert said == [b"STARTTLS\r\n"]
+    assert _talk(made, b"220 go\r\n") == [b""]
+    assert (made.handshake, made.ready) == (True, False)
+    assert made.secured(TLS) == b"EHLO mx.example.org\r\n"
+    assert not made.capabilities.keywords
+    assert _talk(made, b"250-mx1\r\n250 SIZE 10\r\n") == [b""]
+    assert (made.ready, made.tls, made.capabilities.has("CHUNKING")) == (True, TLS, False)
+
+
+@pytest.mark.parametrize(
+    ("security", "broken"),
+    [
+        (BackendTls.OFF, ""),
+        (BackendTls.OPPORTUNISTIC, ""),
+        (BackendTls.REQUIRE, "STARTTLS not offered"),
+        (BackendTls.VERIFY, "STARTTLS not offered"),
+    ],
+)
+def test_a_server_that_does_not_offer_tls(security: BackendTls, broken: str) -> None:
+    made, said = _greeted(security)
+    assert said == [b""]
+    assert (made.ready, made.broken) == (not broken, broken)
+    assert made.may_be_clear is not bool(broken)
+
+
+def test_clear_text_is_clear_text_whatever_is_offered() -> None:
+    made, said = _greeted(BackendTls.OFF, "STARTTLS")
+    assert (made.ready, said) == (True, [b""])
+
+
+@pytest.mark.parametrize("security", [BackendTls.OPPORTUNISTIC, BackendTls.REQUIRE])
+@pytest.mark.parametrize(("code", "goes_on"), [(454, True), (502, True), (421, False), (250, False), (354, False)])
+def test_a_server_that_refuses_starttls(security: BackendTls, code: int, goes_on: bool) -> None:
+    """A 4xx or 5xx leaves the dialogue as it was (RFC 3207 4.1); any other reply is not to be trusted."""
+    made, _ = _greeted(security, "STARTTLS")
+    assert _talk(made, b"%d what\r\n" % code) == [b""]
+    clear = goes_on and security is BackendTls.OPPORTUNISTIC
+    assert (made.ready, made.broken, made.tls) == (clear, "" if clear else "STARTTLS refused", None)
+    assert (made.refusal is None) is clear
+
+
+def test_what_was_half_read_in_clear_text_is_forgotten() -> None:
+    made, _ = _greeted(BackendTls.REQUIRE, "STARTTLS")
+    _talk(made, b"220 go\r\n250-inj")
+    assert made.unread
+    made.secured(TLS)
+    assert not made.unread

@@ -9,9 +9,12 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from smtproxy.app.config.addresses import Address, Embedded, Server, server
+from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
+from smtproxy.app.config.tls import Authorities
 from smtproxy.app.config.units import LARGEST, Count, Duration
-from smtproxy.session.settings import OpenMode
+from smtproxy.network.tls import Version
+from smtproxy.session.settings import BackendTls, OpenMode
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
@@ -21,6 +24,10 @@ def checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("a name has up to 64 letters, digits and - _ . and begins with a letter or digit")
     return name
+
+
+def _name(value: str) -> str:
+    return checked_domain(value) if value else value
 
 
 def _read_server(value: object) -> Server:
@@ -81,10 +88,30 @@ class Backend(BaseModel):
     ] = 10.0
     idle: Idle = Field(default=Idle(), description="Warm connections kept for the next message.")
     tls: Annotated[
-        Literal["off"],
-        one_of(["off"], later=["opportunistic", "require", "verify"]),
-        Field(description="TLS towards the servers: none in this version."),
-    ] = "off"
+        BackendTls,
+        member_of(BackendTls),
+        Field(
+            description="TLS towards the servers, by STARTTLS. opportunistic: where it can be had, else clear text; "
+            "require: or no mail, whosever the certificate is; verify: or no mail, and it must be the server's."
+        ),
+    ] = BackendTls.OFF
+    tls_ca: Annotated[
+        Authorities,
+        Field(
+            description="File (PEM) of the certificates that verify trusts: an authority's, or the server's own. "
+            "Empty: those of the system."
+        ),
+    ] = None
+    tls_name: Annotated[
+        str,
+        AfterValidator(_name),
+        Field(description="Whom the certificate must name with verify. Empty: the host in `servers`."),
+    ] = ""
+    tls_oldest: Annotated[
+        Version,
+        member_of(Version),
+        Field(description='The oldest version of TLS. A server of 2010 may have no other than "1.0".'),
+    ] = Version.TLS_1_2
     chunking: Annotated[
         Literal["mirror", "never"],
         one_of(["mirror", "never"], later=["always"]),
@@ -102,6 +129,20 @@ class Backend(BaseModel):
         if ceiling is not None and idle.connections > ceiling:
             raise ValueError(f"{idle.connections} warm connections are more than max_connections, which is {ceiling}")
         return idle
+
+    @field_validator("tls", mode="after")
+    @classmethod
+    def _has_a_certificate(cls, tls: BackendTls, info: ValidationInfo) -> BackendTls:
+        if tls is not BackendTls.OFF and any(isinstance(one, Embedded) for one in info.data.get("servers", ())):
+            raise ValueError("the sample server speaks no TLS")
+        return tls
+
+    @field_validator("tls_ca", "tls_name", mode="after")
+    @classmethod
+    def _is_looked_at(cls, value: object, info: ValidationInfo) -> object:
+        if value and info.data.get("tls", BackendTls.VERIFY) is not BackendTls.VERIFY:
+            raise ValueError('counts with tls = "verify" only: without it nobody looks whose certificate it is')
+        return value
 
     @property
     def is_embedded(self) -> bool:

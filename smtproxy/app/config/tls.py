@@ -1,4 +1,4 @@
-"""The settings of TLS: certificates for clients, and how old a version may be.
+"""The settings of TLS: certificates for clients, and whom a backend's certificate must be from.
 
 A certificate is read when the configuration is: a key of another certificate is a mistake of the file, found by
 `check`, and not one that the first client finds.
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, ValidationI
 
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import STRICT
-from smtproxy.network.tls import Certificate, CertificateError, check_ciphers, read_certificate
+from smtproxy.network.tls import Certificate, CertificateError, Version, check_ciphers, client_context, read_certificate
 
 
 def _file(value: object, info: ValidationInfo) -> Path:
@@ -37,14 +37,33 @@ class KeyPair(BaseModel):
         try:
             self._read = read_certificate(self.certificate, self.key)
         except CertificateError as error:
-            beside = f"{survey_of(info).path.absolute().parent}/"
-            raise ValueError(str(error).replace(beside, "")) from None
+            raise ValueError(_beside(error, info)) from None
         return self
 
     @property
     def read(self) -> Certificate:
         """The certificate, as it was when the configuration was read."""
         return self._read
+
+
+def _beside(error: CertificateError, info: ValidationInfo) -> str:
+    """Return what is wrong, files being named as they are in the configuration."""
+    return str(error).replace(f"{survey_of(info).path.absolute().parent}/", "")
+
+
+def _authorities(value: object, info: ValidationInfo) -> Path | None:
+    if value == "":
+        return None
+    path = _file(value, info)
+    try:
+        client_context(path, verify=True, oldest=Version.TLS_1_2)
+    except CertificateError as error:
+        raise ValueError(_beside(error, info)) from None
+    return path
+
+
+Authorities = Annotated[Path | None, BeforeValidator(_authorities)]
+"""A file of certificates to be trusted, seen to be one; "" (None): those of the system."""
 
 
 def one_or_more(value: object) -> object:

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from smtproxy.app.config.addresses import Address, Embedded
 from smtproxy.app.config.backends import Backend, checked_name
-from smtproxy.session.settings import OpenMode, RelaySettings
+from smtproxy.session.settings import BackendTls, OpenMode, RelaySettings
 
 
 def read(**table: object) -> Backend:
@@ -18,7 +18,7 @@ def test_defaults() -> None:
     assert (backend.max_connections, backend.lease, backend.idle.connections, backend.idle.seconds) == (16, 10, 4, 5)
     assert (backend.open, backend.tls, backend.chunking, backend.trace_header) == (
         OpenMode.RECIPIENT,
-        "off",
+        BackendTls.OFF,
         "mirror",
         True,
     )

@@ -37,7 +37,10 @@ CONTRACT = {
         "allow_routing_local_parts",
     },
     "listeners.tls": {"certificate", "key"},
-    "backends": {"servers", "max_connections", "open", "lease", "idle", "tls", "chunking", "trace_header"},
+    "backends": {
+        "servers", "max_connections", "open", "lease", "idle", "tls", "tls_ca", "tls_name", "tls_oldest", "chunking",
+        "trace_header",
+    },
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.survey import survey
 from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
 from smtproxy.network.tls import Version
+from smtproxy.session.settings import BackendTls
 from tests.fakes.certificates import issue
 
 TABLE = {"bind": ["127.0.0.1:25"], "backend": "b", "domains": ["example.org"]}
@@ -70,3 +72,31 @@ def test_ciphers() -> None:
 def test_words(tmp_path: Path, mode: str, oldest: str) -> None:
     listener = _read(tmp_path, tls_mode=mode, tls_oldest=oldest)
     assert (listener.tls_mode, listener.tls_oldest) == (mode, Version(oldest))
+
+
+def _backend(directory: Path, **table: object) -> Backend:
+    return Backend.model_validate({"servers": ["10.0.0.10:25"]} | table, context=survey(directory / "config.toml", {}))
+
+
+def test_a_backends_certificate_is_verified_by_a_file_or_by_the_system(tmp_path: Path) -> None:
+    chain, _ = issue(tmp_path)
+    backend = _backend(tmp_path, tls="verify", tls_ca=chain.name, tls_name="MX.Example.org.")
+    assert (backend.tls, backend.tls_ca, backend.tls_name) == (BackendTls.VERIFY, chain, "mx.example.org")
+    assert backend.tls_oldest is Version.TLS_1_2
+    assert _backend(tmp_path, tls="verify", tls_ca="").tls_ca is None
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"tls": "verify", "tls_ca": "none.pem"}, "none.pem: No such file"),
+        ({"tls": "verify", "tls_ca": "empty.pem"}, "empty.pem: there is no certificate in PEM"),
+        ({"tls": "verify", "tls_ca": 1}, "path of a file"),
+        ({"tls": "require", "tls_name": "mx.example.org"}, 'counts with tls = "verify" only'),
+        ({"tls": "opportunistic", "servers": ["embedded:exchange"]}, "the sample server speaks no TLS"),
+    ],
+)
+def test_tls_that_a_backend_cannot_have(tmp_path: Path, table: dict[str, object], said: str) -> None:
+    (tmp_path / "empty.pem").write_text("")
+    with pytest.raises(ValidationError, match=said):
+        _backend(tmp_path, **table)

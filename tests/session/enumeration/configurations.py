@@ -9,7 +9,7 @@ from itertools import product
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.profiles import EXCHANGE, EXCHANGE_SERIAL
 from smtproxy.session.limits import Limits
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.settings import BackendTls, BodyMode, ClientTls, OpenMode, RelaySettings
 from smtproxy.wire.ehlo import Capabilities
 from tests.fakes.laboratory import promised
 from tests.session.enumeration.talk import Letter
@@ -53,6 +53,12 @@ class Backend(Enum):
     """It does not offer PIPELINING."""
     WARM = "warm backend"
     """A connection that was kept warm by an earlier session, to a backend that offers PIPELINING."""
+    SECURE = "backend under TLS"
+    """It must be; the backend offers PIPELINING."""
+    OPPORTUNISTIC = "backend under TLS if it can be had"
+
+
+_SECURITY = {Backend.SECURE: BackendTls.REQUIRE, Backend.OPPORTUNISTIC: BackendTls.OPPORTUNISTIC}
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class Configuration:
     """The client pipelines."""
     backend: Backend
     open: OpenMode
+    secured: bool = False
+    """The client asks for TLS."""
 
     @property
     def pipelining(self) -> bool:
@@ -73,14 +81,21 @@ class Configuration:
     @cached_property
     def settings(self) -> RelaySettings:
         """The relay's settings."""
-        return RelaySettings(HOSTNAME, body=self.body.mode, open=self.open, limits=_LIMITS)
+        tls = ClientTls.STARTTLS if self.secured else ClientTls.OFF
+        return RelaySettings(HOSTNAME, body=self.body.mode, open=self.open, client_tls=tls, limits=_LIMITS)
+
+    @property
+    def security(self) -> BackendTls:
+        """How connections to the backend are protected."""
+        return _SECURITY.get(self.backend, BackendTls.OFF)
 
     @cached_property
     def profile(self) -> Profile:
         """The backend: Exchange, whose replies here name the address they are about."""
         profile = EXCHANGE if self.pipelining else EXCHANGE_SERIAL
         mail, rcpt = "250 2.1.0 <{address}> Sender OK", "250 2.1.5 <{address}> Recipient OK"
-        return replace(profile, texts=replace(profile.texts, mail=mail, rcpt=rcpt))
+        starttls = "220 2.0.0 SMTP server ready" if self.backend in _SECURITY else profile.texts.starttls
+        return replace(profile, texts=replace(profile.texts, mail=mail, rcpt=rcpt, starttls=starttls))
 
     @cached_property
     def offered(self) -> Capabilities:
@@ -94,14 +109,24 @@ class Configuration:
 
     def __str__(self) -> str:
         client = "pipelining client" if self.pipelined else "serial client"
+        client += " under TLS" if self.secured else ""
         return f"{self.body.name.lower()}, {client}, {self.backend.value}, open={self.open.value}"
 
 
 def configurations() -> Iterator[Configuration]:
-    """Yield all of them. A warm connection is met in one mode only: how it was opened is forgotten by then."""
+    """Yield all of them. A warm connection is met in one mode only: how it was opened is forgotten by then.
+
+    TLS is met with small bodies only: behind the second hello it changes nothing but the octets on the wire. What was
+    opened before a client's STARTTLS is closed by it: one opened at connect is then like one opened with MAIL.
+    """
     for body, pipelined, backend, opening in product(Body, (False, True), Backend, OpenMode):
-        if backend is not Backend.WARM or opening is OpenMode.RECIPIENT:
-            yield Configuration(body, pipelined, backend, opening)
+        if backend is Backend.WARM and opening is not OpenMode.RECIPIENT:
+            continue
+        if backend in _SECURITY and body is not Body.AUTO_SMALL:
+            continue
+        yield Configuration(body, pipelined, backend, opening)
+        if body is Body.AUTO_SMALL and backend is Backend.PIPELINING and opening is not OpenMode.CONNECT:
+            yield Configuration(body, pipelined, backend, opening, secured=True)
 
 
 def _letter(number: int, body: Body, pieces: int) -> Letter:

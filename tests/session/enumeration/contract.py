@@ -236,7 +236,8 @@ def kept_warm(trial: Trial) -> Iterator[str]:
     """DESIGN section 4: only a connection on which all went well serves another session, with nothing left on it."""
     for line in trial.played.left_warm:
         connection = line.dialogue.connection
-        hello = trial.played.schedule.step is Step.EHLO  # a refused EHLO is followed by HELO: no refusal of mail
+        # A refused EHLO is followed by HELO, a refused STARTTLS by clear text: no refusal of mail.
+        hello = trial.played.schedule.step in (Step.EHLO, Step.STARTTLS, Step.EHLO_AGAIN)
         if not hello and (b"\r\n4" in connection.sent or b"\r\n5" in connection.sent):
             yield f"kept warm after a refusal: {bytes(connection.sent)!r}"
         last = connection.verbs[-2]  # before the QUIT of the end

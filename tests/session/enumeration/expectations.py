@@ -24,7 +24,8 @@ _ENDS_SESSION = frozenset(
     }
 )
 _PERSISTS = frozenset({F.DEAD, F.GONE_EVERY_TIME, F.NO_SERVER, F.DISK_FULL})
-_OPENING = frozenset({Step.OPENING, Step.GREETING, Step.EHLO, Step.WRITE_HELLO})
+_REACHING = frozenset({Step.GREETING, Step.EHLO, Step.STARTTLS, Step.HANDSHAKE, Step.EHLO_AGAIN})
+_OPENING = _REACHING | {Step.OPENING, Step.WRITE_HELLO, Step.WRITE_STARTTLS}
 _ECHOED = frozenset({F.SAYS_4XX, F.SAYS_5XX})
 _TALKS = frozenset(UNASKED) | VANISHED | {F.RESET, F.SILENCE, F.STALLED}
 _STALE = frozenset({F.GONE, F.RESET, F.SAYS_421, F.SAYS_4XX, F.SAYS_5XX, F.SAYS_503})
@@ -79,7 +80,7 @@ def _harmless(schedule: Schedule) -> bool:
         return True
     if fault in _PERSISTS or fault not in _TALKS | _SURPLUS:
         return False
-    if step in {Step.GREETING, Step.EHLO}:
+    if step in _REACHING:
         return True  # there is another server
     if _stale_warm(schedule) or _asked_again(schedule):
         return True
@@ -185,7 +186,8 @@ def own_words(trial: Trial) -> Iterator[str]:
         if heard is None or heard.code != 452:
             yield f"452 is due when the disk is full, and the client heard {heard}"
     committed = schedule.step is Step.DOT
-    if schedule.fault in {F.SHUTDOWN, F.CRASH} and not committed and b"\r\n421 4.3." not in b"\r\n" + played.lab.heard:
+    speechless = committed or schedule.step is Step.CLIENT_HANDSHAKE
+    if schedule.fault in {F.SHUTDOWN, F.CRASH} and not speechless and b"\r\n421 4.3." not in b"\r\n" + played.lab.heard:
         yield f"no goodbye: the client heard {played.lab.heard[-80:]!r}"
     if committed and schedule.fault in {F.CLIENT_UNSEEN, F.CLIENT_LOST} and trial.cases[0].line["client_heard"]:
         yield "the client was gone when the backend answered, and the log says that it was told"

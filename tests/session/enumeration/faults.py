@@ -98,12 +98,14 @@ POSSIBLE: Mapping[Kind, frozenset[Fault]] = {
     Kind.LOOK: _SPOKEN - {F.SAYS_503} | VANISHED | {F.CLIENT_UNSEEN},
     Kind.WRITE: _WRITING | VANISHED | {F.CLIENT_LOST, F.SHUTDOWN, F.SAYS_2XX, F.SAYS_421, F.SAYS_5XX, F.GARBAGE},
     Kind.OPENING: _PLACE | {F.CLIENT_LOST, F.SHUTDOWN, F.LATE_REPLY},
+    Kind.HANDSHAKE: VANISHED | _OWN | {F.GARBAGE, F.SILENCE, F.CLIENT_LOST, F.CLIENT_UNSEEN},
+    Kind.CLIENT_HANDSHAKE: _OWN | {F.CLIENT_RESET, F.TIME_OUT},
 }
 """The faults that can strike at a kind of step."""
 
-_COMMANDS = frozenset({Step.WRITE_HELLO, Step.WRITE_GROUP, Step.WRITE_DATA})
+_COMMANDS = frozenset({Step.WRITE_HELLO, Step.WRITE_STARTTLS, Step.WRITE_GROUP, Step.WRITE_DATA})
 """Writes of commands to the backend."""
-_ANSWERS = frozenset({Step.WRITE_BANNER, Step.WRITE_ANSWER, Step.WRITE_GO_AHEAD, Step.WRITE_FINAL})
+_ANSWERS = frozenset({Step.WRITE_BANNER, Step.WRITE_READY, Step.WRITE_ANSWER, Step.WRITE_GO_AHEAD, Step.WRITE_FINAL})
 """Writes to the client."""
 
 

@@ -22,7 +22,9 @@ CHECK = "some_check"
 
 _POINTS: Mapping[Step, tuple[Point, int | None]] = {
     Step.GREETING: (Point.GREETING, None),
-    Step.EHLO: (Point.EHLO, None),
+    Step.EHLO: (Point.EHLO, 1),
+    Step.STARTTLS: (Point.STARTTLS, None),
+    Step.EHLO_AGAIN: (Point.EHLO, 2),
     Step.MAIL: (Point.MAIL, 1),
     Step.RCPT_1: (Point.RCPT, 1),
     Step.RCPT_2: (Point.RCPT, 2),
@@ -71,7 +73,7 @@ def script(schedule: Schedule) -> Script:
 
 
 def _transactions(point: Point) -> tuple[int, ...]:
-    return () if point in (Point.GREETING, Point.EHLO) else (1,)
+    return () if point in (Point.GREETING, Point.EHLO, Point.STARTTLS) else (1,)
 
 
 class Meddler:
@@ -197,6 +199,8 @@ class Meddler:
         lab, fault = self._lab, self._fault
         if fault in _OWN_EVENTS:
             return _OWN_EVENTS[fault]
+        if self._step in (Step.HANDSHAKE, Step.CLIENT_HANDSHAKE):
+            return self._no_handshake()
         match fault:
             case Fault.CLIENT_EOF | Fault.CLIENT_RESET | Fault.CLIENT_LOST:
                 self._leave()
@@ -222,6 +226,21 @@ class Meddler:
                 return None
             case _:
                 return self._backend_acts()
+
+    def _no_handshake(self) -> events.Event | None:
+        """What the driver makes of a handshake that does not go on."""
+        fault = self._fault
+        if fault in (Fault.CLIENT_LOST, Fault.CLIENT_UNSEEN):
+            self._leave()
+            return events.ClientClosed("lost") if fault is Fault.CLIENT_LOST else None
+        if fault is Fault.CLIENT_RESET:
+            self._leave()
+            return events.NotSecured("the connection ended")
+        if fault in (Fault.TIME_OUT, Fault.SILENCE):
+            self.client_left = fault is Fault.TIME_OUT
+            return self._time_out()
+        self._vanish()
+        return events.BackendNotSecured("the connection ended")
 
     def _backend_acts(self) -> events.Event | None:
         """The backend speaks or goes unasked, and the sweeper sees it."""

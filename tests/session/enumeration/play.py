@@ -80,7 +80,9 @@ def play(schedule: Schedule, witness: Callable[[Laboratory, Schedule], Presence]
         servers=SERVERS,
         offered=configuration.offered,
         memory=MEMORY,
+        security=configuration.security,
     )
+    lab.shakes_hands = True
     lab.servers.keeps = 1
     if configuration.backend is Backend.WARM:
         lab.servers.warm_up(lab.now)
@@ -102,7 +104,8 @@ def play(schedule: Schedule, witness: Callable[[Laboratory, Schedule], Presence]
 def _converse(played: Played, meddler: Presence) -> None:
     """Let the client talk until it is through, or until one of the two is gone."""
     lab, exchanges = played.lab, played.exchanges
-    talking = talk(played.letters, pipelined=played.schedule.configuration.pipelined)
+    configuration = played.schedule.configuration
+    talking = talk(played.letters, pipelined=configuration.pipelined, secured=configuration.secured)
     answered = 0
     unread = b""
     read = 0

@@ -32,13 +32,23 @@ _RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...]
     ),
     (
         frozenset({Step.LOOK_GROUP}),
-        lambda c: c.backend is Backend.PIPELINING and c.pipelined and c.open is OpenMode.RECIPIENT,
+        lambda c: c.backend not in (Backend.SERIAL, Backend.WARM) and c.pipelined and c.open is OpenMode.RECIPIENT,
         "MAIL and all RCPTs leave in one write, right behind the opening",
     ),
     (
         frozenset({Step.LOOK_GROUP_AGAIN}),
         lambda c: _one_group(c) and not (c.pipelined and c.open is OpenMode.CONNECT) and not _looks_twice(c),
         "there is no second group behind the opening",
+    ),
+    (
+        frozenset({Step.BEFORE_STARTTLS, Step.WRITE_READY, Step.CLIENT_HANDSHAKE}),
+        lambda c: not c.secured,
+        "this client does not ask for TLS",
+    ),
+    (
+        frozenset({Step.STARTTLS, Step.HANDSHAKE, Step.EHLO_AGAIN, Step.WRITE_STARTTLS}),
+        lambda c: c.backend not in (Backend.SECURE, Backend.OPPORTUNISTIC),
+        "the backend is spoken to in clear text",
     ),
     (
         frozenset({Step.GREETING, Step.EHLO, Step.WRITE_HELLO}),

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from smtproxy.session.settings import BodyMode
-from tests.session.enumeration.configurations import Backend, Body, Configuration
+from tests.session.enumeration.configurations import Body, Configuration
 from tests.session.enumeration.faults import SCRIPTED, UNASKED, VANISHED, Fault, impossible
 from tests.session.enumeration.reach import same_elsewhere, unreached
 from tests.session.enumeration.steps import Kind, Step
+
+_OPENING = (Step.GREETING, Step.EHLO, Step.STARTTLS, Step.EHLO_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,7 @@ class Product:
             return reason
         if schedule.scripted:
             # The backend answers each of its commands, even where the relay does not wait for this one alone.
-            warm = self.configuration.backend is Backend.WARM and step in (Step.GREETING, Step.EHLO)
-            return unreached(step, self.configuration) if warm else None
+            return unreached(step, self.configuration) if step in _OPENING else None
         return unreached(step, self.configuration) or self._idle(step, schedule.fault)
 
     def _idle(self, step: Step, fault: Fault) -> str | None:

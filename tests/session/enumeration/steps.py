@@ -15,12 +15,15 @@ class Kind(Enum):
     LOOK = "looks before it writes"
     WRITE = "writes, and the peer takes it slowly"
     OPENING = "asks for a connection"
+    HANDSHAKE = "shakes hands with the backend"
+    CLIENT_HANDSHAKE = "shakes hands with the client"
 
 
 class Step(Enum):
     """A point of the dialogue: its kind and its name."""
 
     BEFORE_EHLO = (Kind.CLIENT, "before EHLO")
+    BEFORE_STARTTLS = (Kind.CLIENT, "before STARTTLS")
     BEFORE_MAIL = (Kind.CLIENT, "before MAIL")
     BEFORE_RCPT_1 = (Kind.CLIENT, "before the first RCPT")
     BEFORE_RCPT_2 = (Kind.CLIENT, "before the second RCPT")
@@ -39,10 +42,15 @@ class Step(Enum):
     JUDGING_DATA = (Kind.VERDICT, "verdict about DATA")
     JUDGING_MESSAGE = (Kind.VERDICT, "verdict about the message, the dot being read")
 
+    CLIENT_HANDSHAKE = (Kind.CLIENT_HANDSHAKE, "handshake with the client")
+
     OPENING = (Kind.OPENING, "asking for a connection")
 
     GREETING = (Kind.REPLY, "greeting")
     EHLO = (Kind.REPLY, "reply to EHLO")
+    STARTTLS = (Kind.REPLY, "reply to STARTTLS")
+    HANDSHAKE = (Kind.HANDSHAKE, "handshake with the backend")
+    EHLO_AGAIN = (Kind.REPLY, "reply to EHLO under TLS")
     MAIL = (Kind.REPLY, "reply to MAIL")
     RCPT_1 = (Kind.REPLY, "reply to the first RCPT")
     RCPT_2 = (Kind.REPLY, "reply to the second RCPT")
@@ -56,7 +64,9 @@ class Step(Enum):
     LOOK_COMMIT = (Kind.LOOK, "look right before the commit")
 
     WRITE_BANNER = (Kind.WRITE, "writing the banner")
+    WRITE_READY = (Kind.WRITE, "writing 220 to STARTTLS")
     WRITE_HELLO = (Kind.WRITE, "writing EHLO to the backend")
+    WRITE_STARTTLS = (Kind.WRITE, "writing STARTTLS to the backend")
     WRITE_GROUP = (Kind.WRITE, "writing MAIL and RCPT to the backend")
     WRITE_ANSWER = (Kind.WRITE, "writing the answer to RCPT")
     WRITE_DATA = (Kind.WRITE, "writing DATA to the backend")

@@ -52,14 +52,19 @@ class Segment:
 Talk: TypeAlias = Generator[Segment, Sequence[Heard], None]
 
 _EHLO = Segment(b"EHLO client.example\r\n", (Command("EHLO"),), Step.BEFORE_EHLO)
+_STARTTLS = Segment(b"STARTTLS\r\n", (Command("STARTTLS"),), Step.BEFORE_STARTTLS)
+_EHLO_AGAIN = Segment(b"EHLO client.example\r\n", (Command("EHLO"),))
 _RSET = Segment(b"RSET\r\n", (Command("RSET"),))
 _QUIT = Segment(b"QUIT\r\n", (Command("QUIT"),), Step.BEFORE_QUIT)
 _BODY_STEPS = (Step.BEFORE_BODY, Step.IN_BODY, Step.BEFORE_DOT)
 
 
-def talk(letters: Sequence[Letter], *, pipelined: bool) -> Talk:
+def talk(letters: Sequence[Letter], *, pipelined: bool, secured: bool = False) -> Talk:
     """Send these letters in one session. The first one in the manner asked for, the others as one group each."""
-    yield _EHLO
+    hello = yield _EHLO
+    if secured and _good(hello):
+        yield _STARTTLS
+        yield _EHLO_AGAIN
     if pipelined:
         yield from _all_at_once(letters)
     else:

@@ -22,10 +22,14 @@ _JUDGING = {
 _REPLY = {
     Purpose.GREETING: Step.GREETING,
     Purpose.EHLO: Step.EHLO,
+    Purpose.STARTTLS: Step.STARTTLS,
     Purpose.MAIL: Step.MAIL,
     Purpose.DATA: Step.DATA,
     Purpose.END_OF_DATA: Step.DOT,
 }
+
+
+_WRITING = {b"EHLO": Step.WRITE_HELLO, b"STAR": Step.WRITE_STARTTLS, b"DATA": Step.WRITE_DATA}
 
 
 class Watch:
@@ -54,9 +58,15 @@ class Watch:
         wait, line = lab.relay.waits_for, lab.line
         if wait is events.Wait.CLIENT and not lab.unread:
             return self.before
+        if wait is events.Wait.TLS:
+            return Step.CLIENT_HANDSHAKE
         if wait is not events.Wait.BACKEND or line is None or not self._first:
             return None
+        if line.upstream.handshake:
+            return Step.HANDSHAKE
         purpose = line.upstream.waiting_for
+        if purpose is Purpose.EHLO and line.upstream.tls is not None:
+            return Step.EHLO_AGAIN
         if purpose is Purpose.RCPT:
             return _by_recipient(line.dialogue.connection.commands[-1], Step.RCPT_1, Step.RCPT_2)
         return None if purpose is None else _REPLY.get(purpose)
@@ -101,14 +111,14 @@ class Watch:
             case events.Forward() if self._backend_reads_body:
                 return Step.WRITE_BODY
             case events.Forward():
-                return {b"EHLO": Step.WRITE_HELLO, b"DATA": Step.WRITE_DATA}.get(effect.octets[:4], Step.WRITE_GROUP)
+                return _WRITING.get(effect.octets[:4], Step.WRITE_GROUP)
             case _:
                 return None
 
     def _at_answer(self, effect: events.Answer) -> Step | None:
         code = read_replies(effect.octets)[0][-1].code
         if code == 220:
-            return Step.WRITE_BANNER
+            return Step.WRITE_READY if self._lab.heard else Step.WRITE_BANNER
         if not self._first:
             return Step.WRITE_FINAL
         if code == 354:
