@@ -148,8 +148,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "no look before the commit",
         "session/courier.py",
-        "            k.server = k.upstream.server\n            k.look()\n",
-        "            k.server = k.upstream.server\n"
+        "            k.used = k.upstream\n            k.look()\n",
+        "            k.used = k.upstream\n"
         "            if job is Job.COMMIT:\n"
         "                commit.try_commit(k)\n"
         "            else:\n"
@@ -244,6 +244,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "    elif len(c.lines):\n        c.reply(slot, Own.TLS_INJECTED)",
         "    elif False:\n        c.reply(slot, Own.TLS_INJECTED)",
         "tests/session/test_commands.py",
+    ),
+    _one(
+        "a backend's plain text kept over STARTTLS",
+        "session/opening.py",
+        "        elif upstream.unread:\n",
+        "        elif upstream.unread and not upstream.handshake:\n",
+        "tests/session/test_opening.py",
+    ),
+    _one(
+        "capabilities of before TLS kept",
+        "session/upstream.py",
+        "        self.capabilities = HELO_ONLY\n        self._reader",
+        "        self._reader",
+        "tests/session/test_upstream.py",
+    ),
+    _one(
+        "required TLS given up where the server has none",
+        "session/upstream.py",
+        "        elif self.may_be_clear:\n            self.ready = True\n        else:\n",
+        "        elif self.server:\n            self.ready = True\n        else:\n",
+        "tests/session/test_upstream.py",
     ),
     _one(
         "a client that waits beyond commit_by",
