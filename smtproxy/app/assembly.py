@@ -32,6 +32,7 @@ from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
 from smtproxy.session.settings import BackendTls, ClientTls, RelaySettings
+from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from smtproxy.wire.paths import domain_key
 
 
@@ -91,7 +92,7 @@ def policy(config: Config, listener: Listener) -> Policy:
         Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), Action(foreign.action), OnError(foreign.on_error)),
         Check(hello.CHECK, hello.HelloOptions(ours), Action(checks.hello.action), OnError(checks.hello.on_error)),
     ]
-    return Policy((*(check for enabled, check in duties if enabled), *judgements))
+    return Policy((*(check for enabled, check in duties if enabled), *judgements), config.tarpit.delay)
 
 
 def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
@@ -106,11 +107,21 @@ def quotas(config: Config) -> Quotas:
         QuotaSettings(
             table.connections,
             table.connections_per_minute,
-            Grouping(table.ipv4_prefix, table.ipv6_prefix),
+            _one_client(config),
             table.exempt,
             config.limits.clients,
         )
     )
+
+
+def tarpit(config: Config) -> Tarpit:
+    """Return the counters of delayed sessions, for all listeners of a process."""
+    table = config.tarpit
+    return Tarpit(TarpitSettings(table.delay, table.max_per_client, table.max_total, _one_client(config)))
+
+
+def _one_client(config: Config) -> Grouping:
+    return Grouping(config.quotas.ipv4_prefix, config.quotas.ipv6_prefix)
 
 
 def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: Journal) -> Pool:

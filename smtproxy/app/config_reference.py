@@ -24,6 +24,7 @@ from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
 from smtproxy.session.limits import Limits
 
@@ -75,6 +76,7 @@ def document() -> str:
             _section("[backends.NAME]", Backend, Backend.__doc__),
             _section("[sample]", Sample, whole["sample"].description),
             _section("[quotas]", Quotas, Quotas.__doc__),
+            _section("[tarpit]", Tarpit, Tarpit.__doc__),
             *_checks(),
             _section("[log]", Log, whole["log"].description),
             _section("[limits]", limits_table(Limits), _about_limits(), meaning="origin, and meaning"),

@@ -14,6 +14,7 @@ from smtproxy.app.config.checks import DUTIES
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.settings import BackendTls
@@ -29,7 +30,7 @@ def plan(config: Config) -> str:
         parts.append(
             _block(f"backend {name}{'' if name in used else ' (no listener uses it)'}", _backend(config, backend))
         )
-    parts.append(_block("one client", _quotas(config.quotas)))
+    parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
@@ -103,6 +104,11 @@ def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
         ("is", f"a /{quotas.ipv4_prefix} of IPv4, a /{quotas.ipv6_prefix} of IPv6; not counted: {exempt}"),
         ("connections", f"at most {quotas.connections} at once, {quotas.connections_per_minute} new ones a minute"),
     ]
+
+
+def _tarpit(tarpit: Tarpit) -> tuple[str, str]:
+    most = f"at most {tarpit.max_per_client} sessions at once, {tarpit.max_total} of all clients"
+    return "tarpit", f"{show_seconds(tarpit.delay)}; {most}"
 
 
 def _checks(config: Config) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 import trio
 
 from smtproxy import __version__
-from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tls
+from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tarpit, tls
 from smtproxy.app.config import Config
 from smtproxy.app.log import LineJournal, configure_structlog, open_log
 from smtproxy.network.driver import Service, Session
@@ -150,7 +150,7 @@ class _Server:
     def _listeners(self) -> list[Listener]:
         config = self._config
         memory, disk = Memory(config.limits.body_memory_total), Memory(config.limits.body_disk_total)
-        counters = quotas(config)
+        counters, delayed = quotas(config), tarpit(config)
         services = [
             Service(
                 relay_settings(config, listener),
@@ -161,6 +161,7 @@ class _Server:
                 disk,
                 tls=tls(listener),
                 quotas=counters,
+                tarpit=delayed,
                 balancers=listener.proxy_protocol,
             )
             for listener in config.listeners

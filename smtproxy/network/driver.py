@@ -43,6 +43,7 @@ from smtproxy.session.networks import Network
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
+from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.verdicts import Stage, Verdict
 
 _COMMAND_READ = 65536
@@ -79,6 +80,8 @@ class Service:
     """For clients; needed where the settings say that they may use TLS."""
     quotas: Quotas | None = None
     """The connections of all clients of the process; None: nobody counts them."""
+    tarpit: Tarpit | None = None
+    """The delayed sessions of the process; None: nothing bounds them."""
     balancers: tuple[Network, ...] = ()
     """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
@@ -133,6 +136,7 @@ class Session:
             service.memory,
             judge=partial(_judge, service.policy, dialogue, self._phrases),
             epoch=time.time_ns() / 1e9 - trio.current_time(),
+            tarpit=service.tarpit,
         )
         self._shelf: Shelf | None = None
         self._arrivals: Arrivals | None = None

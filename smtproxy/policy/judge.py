@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
 from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
+from smtproxy.session.tarpit import TarpitSettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.replies import Reply
 
-TARPIT_SECONDS = 5.0
-"""Delay of the action `tarpit`; Exchange's TarpitInterval."""
-
 _ORDER = {action: place for place, action in enumerate(Action)}
+_DEFAULT = TarpitSettings()
 _REFUSING = frozenset({Action.DEFER, Action.REJECT, Action.DROP})
 
 
@@ -34,10 +33,11 @@ class Check:
 class Policy:
     """All enabled checks of a listener."""
 
-    __slots__ = ("_by_stage",)
+    __slots__ = ("_by_stage", "_tarpit")
 
-    def __init__(self, checks: tuple[Check, ...]) -> None:
-        """Take the checks in the order in which their findings are to be folded."""
+    def __init__(self, checks: tuple[Check, ...], tarpit: float = _DEFAULT.delay) -> None:
+        """Take the checks in the order in which their findings are to be folded; `tarpit`: seconds of that action."""
+        self._tarpit = tarpit
         self._by_stage: Mapping[Stage, tuple[Check, ...]] = {
             stage: tuple(one for one in checks if stage in one.spec.stages and one.action is not Action.OFF)
             for stage in Stage
@@ -59,7 +59,7 @@ class Policy:
                 found.append((check, finding, finding.action or check.action))
         if not found:
             return _NOTHING_FOUND[stage]
-        return _fold(stage, found, phrases)
+        return _fold(stage, found, phrases, self._tarpit)
 
 
 def _on_crash(check: Check) -> Action:
@@ -70,9 +70,9 @@ def _on_crash(check: Check) -> Action:
     return Action.DEFER
 
 
-def _fold(stage: Stage, found: list[tuple[Check, Finding, Action]], phrases: Phrasebook) -> Verdict:
+def _fold(stage: Stage, found: list[tuple[Check, Finding, Action]], phrases: Phrasebook, tarpit: float) -> Verdict:
     notes = tuple(_note(stage, check, finding, action) for check, finding, action in found)
-    delay = sum(finding.delay + (TARPIT_SECONDS if action is Action.TARPIT else 0.0) for _, finding, action in found)
+    delay = sum(finding.delay + (tarpit if action is Action.TARPIT else 0.0) for _, finding, action in found)
     check, finding, action = max(found, key=lambda one: _ORDER[one[2]])
     if action not in _REFUSING:
         return Accepted(stage, notes, delay)

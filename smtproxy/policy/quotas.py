@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from smtproxy.session.answers import Own
-from smtproxy.session.networks import Address, Grouping, Network, within
+from smtproxy.session.networks import ONE_ADDRESS, Address, Grouping, Network, within
 from smtproxy.wire.values import value
 
 MINUTE = 60.0
 _FEW = 256
 """Buckets that are not worth looking through for empty ones."""
-ONE_ADDRESS = Grouping()
 THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 

@@ -19,6 +19,8 @@ class Account:
     notes: list[Mapping[str, object]] = field(default_factory=list)
     """Findings that belong to no transaction."""
     waited: dict[Wait, float] = field(default_factory=dict)
+    delays_left_out: dict[str, int] = field(default_factory=dict)
+    """Bound of the tarpit that was reached -> how often."""
     origins: dict[str, int] = field(default_factory=dict)
     last_reply: Reply | None = None
     tls_failed: str | None = None
@@ -58,6 +60,8 @@ class Account:
             "reply": said(self.last_reply),
             "origins": self.origins,
         }
+        if self.delays_left_out:
+            fields["delays_left_out"] = self.delays_left_out
         if dialogue.proxy:
             fields["proxy"] = dialogue.proxy
         return fields

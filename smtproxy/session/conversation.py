@@ -19,6 +19,7 @@ from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Answers, Slot
+from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.transaction import Ending, Passage, Transaction, outcome_of
 from smtproxy.session.verdicts import Accepted, Stage, Verdict
 from smtproxy.wire.commands import Command
@@ -64,6 +65,7 @@ class Conversation:
         "session_due",
         "settings",
         "slot",
+        "tarpit",
         "transaction",
     )
 
@@ -84,6 +86,8 @@ class Conversation:
         self.phrases = phrases
         self.offered = offered
         self.memory = memory
+        self.tarpit: Tarpit | None = None
+        """Bounds the delays of all sessions; None: nothing does. Set by the relay."""
         self.judge = judge
         self.on_verdict = on_verdict
         """Puts a verdict into effect. The last act of whoever asks."""
@@ -148,6 +152,30 @@ class Conversation:
             self.out.append(Judge(stage))
         else:
             self.on_verdict(self, verdict)
+
+    # Delays
+
+    def begin_delay(self, verdict: Verdict) -> bool:
+        """Put a verdict off; False: too many sessions are delayed already, and it is to be put into effect now."""
+        full = "" if self.tarpit is None else self.tarpit.enter(self.dialogue.client)
+        if full:
+            self.account.delays_left_out[full] = self.account.delays_left_out.get(full, 0) + 1
+            return False
+        self.delayed = verdict
+        self.held_up = Wait.DELAY
+        self.delay_until = self.dialogue.now + verdict.delay
+        # A delayed session holds no backend connection: bots must not use up places.
+        self.courier.release()
+        return True
+
+    def end_delay(self) -> Verdict | None:
+        """End a delay, whatever ended it, and return the verdict that was put off; None: there is none."""
+        verdict, self.delayed = self.delayed, None
+        if verdict is not None:
+            self.held_up = None
+            if self.tarpit is not None:
+                self.tarpit.leave(self.dialogue.client)
+        return verdict
 
     # TLS
 
@@ -245,6 +273,7 @@ class Conversation:
         """End the session: the one place that does."""
         if self.over:
             return
+        self.end_delay()
         if self.transaction is not None:
             self.end_transaction(self._last_ending(self.transaction, ended, by))
         self.courier.close()
@@ -271,7 +300,8 @@ class Conversation:
 
     def crashed(self) -> None:
         """Something is wrong with us, not with the peers: end honestly."""
-        self.judging = self.delayed = self.held_up = None
+        self.end_delay()
+        self.judging = self.held_up = None
         if self.backend.committed:
             reply = self.phrases.say(Own.UNKNOWN_OUTCOME)
             self.end_transaction(Ending(Fate.UNKNOWN.value, "protocol", reply, heard=not self.gone))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from smtproxy.session import body, delivery
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
-from smtproxy.session.events import Wait
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import ClientTls, OpenMode
 from smtproxy.session.slots import Slot
@@ -23,13 +22,7 @@ def judged(c: Conversation, verdict: Verdict) -> None:
             c.transaction.note(verdict.notes, limit)
         else:
             c.account.note(verdict.notes, limit)
-    if verdict.delay > 0:
-        # A delayed session holds no backend connection: bots must not use up places.
-        c.delayed = verdict
-        c.held_up = Wait.DELAY
-        c.delay_until = c.dialogue.now + verdict.delay
-        c.courier.release()
-    else:
+    if verdict.delay <= 0 or not c.begin_delay(verdict):
         _apply(c, verdict)
 
 
@@ -45,8 +38,7 @@ def arrived(c: Conversation, verdict: Verdict) -> None:
 
 def delay_over(c: Conversation) -> None:
     """The delay of a verdict is over."""
-    verdict, c.delayed = c.delayed, None
-    c.held_up = None
+    verdict = c.end_delay()
     if verdict is not None:
         _apply(c, verdict)
 

@@ -45,4 +45,5 @@ class Grouping:
         return str(address) if bits == address.max_prefixlen else str(ip_network((int(address), bits), strict=False))
 
 
+ONE_ADDRESS = Grouping()
 _BEHIND_IPV4 = 1 << 32

@@ -53,6 +53,7 @@ from smtproxy.session.events import (
 from smtproxy.session.memory import Memory
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import RelaySettings
+from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
 
@@ -79,16 +80,18 @@ class Relay:
         *,
         judge: Callable[[Stage], Verdict | None] = _later,
         epoch: float = 0.0,
+        tarpit: Tarpit | None = None,
     ) -> None:
         """Prepare a session.
 
         `dialogue.now` is the time on the clock of the events, `epoch` the time of day (seconds since 1970) at its zero.
         `offered` are the EHLO keywords that may be promised (None: no backend server was ever reached). `memory` bounds
         the bodies of all sessions. `judge` gives verdicts whose facts are there; where it returns None, `Judge` leaves
-        as an effect.
+        as an effect. `tarpit` bounds the delays of all sessions; None: nothing does.
         """
         self.dialogue = dialogue
         self._c = Conversation(dialogue, settings, phrases, offered, memory, judge, judgement.judged, epoch)
+        self._c.tarpit = tarpit
         self._backend_took = 0.0
         """Seconds since the last event that a write waited for the backend to read."""
         self.waits_for = Wait.CLIENT

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smtproxy.app.assembly import policy, pool, quotas, relay_settings, server_tls
+from smtproxy.app.assembly import policy, pool, quotas, relay_settings, server_tls, tarpit
 from smtproxy.app.config import Config, load
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT
@@ -169,3 +169,13 @@ def test_a_backends_servers_are_spoken_to_as_configured(tmp_path: Path) -> None:
         assert (made.security, made.name) == (mode, "mx.example.org")
         assert made.context is not None
         assert made.context.check_hostname is checked
+
+
+def test_the_tarpit_is_that_of_the_table_and_knows_clients_as_the_quotas_do(tmp_path: Path) -> None:
+    config = _load(tmp_path, '[tarpit]\ndelay = "7s"\nmax_per_client = 1\nmax_total = 2\n[quotas]\nipv4_prefix = 24\n')
+    made = tarpit(config)
+    entered = [made.enter(one) for one in ("192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1")]
+    assert entered == ["", "max_per_client", "", "max_total"]
+    early = Dialogue("id", "192.0.2.1", early=True)
+    tarpitted = _load(tmp_path, '[tarpit]\ndelay = "7s"\n[checks]\nearly_talker.action = "tarpit"\n')
+    assert _judge(tarpitted, Stage.CONNECT, early).delay == 7.0

@@ -15,6 +15,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
 from smtproxy.session.limits import Limits
 
@@ -29,6 +30,7 @@ TABLES = {
     ],
     "[sample]": list(Sample.model_fields),
     "[quotas]": list(Quotas.model_fields),
+    "[tarpit]": list(Tarpit.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[log]": list(Log.model_fields),
     "[limits]": [field.name for field in fields(Limits)],

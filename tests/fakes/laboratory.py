@@ -23,6 +23,7 @@ from smtproxy.session.records import FIELDS
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import BackendTls, RelaySettings
+from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities, intersect
 from tests.fakes.heard import read_replies
@@ -69,6 +70,7 @@ class Laboratory:
         self.dialogue = Dialogue(SESSION, client, 4711, now=self.now)
         self.phrases = Phrasebook(self.settings.hostname, SESSION)
         self.memory = Memory(memory)
+        self.tarpit = Tarpit(TarpitSettings())
         self.disk = disk
         self.relay = Relay(
             self.dialogue,
@@ -78,6 +80,7 @@ class Laboratory:
             self.memory,
             judge=self._judge,
             epoch=EPOCH,
+            tarpit=self.tarpit,
         )
         self.line: Line | None = None
         """The connection to the backend."""

@@ -404,4 +404,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "        events.Commit: _send_on,\n",
         f"{_DRIVER}::test_backend_that_speaks_and_is_gone_when_the_terminator_should_leave",
     ),
+    _one(
+        "a place in the tarpit kept by a session that is over",
+        "session/conversation.py",
+        "        self.end_delay()\n        if self.transaction is not None:\n",
+        "        if self.transaction is not None:\n",
+        "tests/network/test_delays.py",
+    ),
 )

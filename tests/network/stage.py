@@ -38,6 +38,7 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.networks import Network
 from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
+from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from tests.fakes.heard import Heard
 from tests.fakes.journal import FakeJournal
 from tests.fakes.laboratory import promised
@@ -66,6 +67,8 @@ class Guest:
     client: Client
     session: Session
     ended: bool = False
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    """Of the session's task."""
 
     async def codes(self, octets: bytes, number: int = 1) -> list[int]:
         """Say this; -> the codes of so many replies."""
@@ -129,6 +132,12 @@ class Stage:
         return self.pool.servers[0]
 
     @property
+    def delayed(self) -> int:
+        """How many sessions are in the tarpit."""
+        assert self.service.tarpit is not None
+        return len(self.service.tarpit)
+
+    @property
     def record(self) -> BackendRecord:
         """What the first server saw."""
         return self.records[0]
@@ -146,7 +155,8 @@ class Stage:
         return guest
 
     async def _run(self, guest: Guest) -> None:
-        await guest.session.run()
+        with guest.scope:
+            await guest.session.run()
         guest.ended = True
 
     async def mail(self, letter: bytes = LETTER) -> Heard:
@@ -248,6 +258,7 @@ async def stage(
     served_tls: ssl.SSLContext | None = None,
     balancers: tuple[Network, ...] = (),
     quotas: Quotas | None = None,
+    tarpit: TarpitSettings = TarpitSettings(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
     by the rules. At the end nobody may hold anything any more. `server_tls`: how the proxy speaks to them;
@@ -270,8 +281,18 @@ async def stage(
             one.address = socket.AF_INET, (one.endpoint.host, one.endpoint.port)
         pool.offered = promised(profile, settings)
         judges = policy or default_policy(settings)
+        delayed = Tarpit(tarpit)
         service = Service(
-            settings, judges, pool, journal, Memory(ROOM), Memory(disk), tls=tls, quotas=quotas, balancers=balancers
+            settings,
+            judges,
+            pool,
+            journal,
+            Memory(ROOM),
+            Memory(disk),
+            tls=tls,
+            quotas=quotas,
+            tarpit=delayed,
+            balancers=balancers,
         )
         with listen(Endpoint("127.0.0.1", 0)) as sock:
             here = Stage(service, journal, records, sock, nursery)
@@ -283,7 +304,7 @@ async def stage(
             await here.swept(lambda: all(guest.ended for guest in here.guests))
         pool.warm.clear()
         assert [one.open for one in pool.servers] == [0] * len(endpoints)
-        assert (pool.waiting, service.memory.left, service.disk.left) == (0, ROOM, disk)
+        assert (pool.waiting, service.memory.left, service.disk.left, len(delayed)) == (0, ROOM, disk, 0)
 
 
 def deserted() -> Endpoint:

@@ -6,7 +6,7 @@ import pytest
 
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
-from smtproxy.policy.judge import TARPIT_SECONDS, Check, Policy
+from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.replies import Reason
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from tests.policy.facts import PHRASES, nothing
@@ -60,7 +60,12 @@ def test_mild_actions_accept_and_note(action: Action) -> None:
     verdict = _judge(_check("a", _finds(_FOUND), action))
     assert isinstance(verdict, Accepted)
     assert verdict.notes[0]["action"] == action.value
-    assert verdict.delay == (TARPIT_SECONDS if action is Action.TARPIT else 0.0)
+    assert verdict.delay == (5.0 if action is Action.TARPIT else 0.0)
+
+
+def test_the_tarpit_delays_as_long_as_it_is_told() -> None:
+    check = _check("a", _finds(_FOUND), Action.TARPIT)
+    assert Policy((check,), 7.5).judge(nothing(Stage.MAIL), PHRASES).delay == 7.5
 
 
 def test_a_check_that_is_off_is_not_asked() -> None:

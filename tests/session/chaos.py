@@ -12,6 +12,7 @@ from smtproxy.session.limits import Limits
 from smtproxy.session.memory import Memory
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
@@ -93,8 +94,14 @@ def mayhem() -> st.SearchStrategy[Chaos]:
 
 def soup() -> st.SearchStrategy[list[events.Event]]:
     """Events in any order, whatever the relay waits for."""
-    verdicts: st.SearchStrategy[Verdict] = st.builds(Accepted, st.sampled_from(Stage)) | st.builds(
-        Refused, st.sampled_from(Stage), st.just(Reply(550, (b"no",))), st.just("check"), drop=st.booleans()
+    delays = st.sampled_from((0.0, 0.0, 30.0))
+    verdicts: st.SearchStrategy[Verdict] = st.builds(Accepted, st.sampled_from(Stage), delay=delays) | st.builds(
+        Refused,
+        st.sampled_from(Stage),
+        st.just(Reply(550, (b"no",))),
+        st.just("check"),
+        delay=delays,
+        drop=st.booleans(),
     )
     said = st.sampled_from(_BACKEND)
     one = st.one_of(
@@ -121,7 +128,12 @@ def stir(ingredients: Sequence[events.Event]) -> list[tuple[float, events.Event 
     settings = RelaySettings("mx.example.org", limits=_LIMITS)
     offered = Capabilities((("SIZE", ""), ("PIPELINING", "")))
     memory = Memory(_MEMORY)
-    relay = Relay(Dialogue(SESSION, "192.0.2.10"), settings, Phrasebook("mx.example.org", SESSION), offered, memory)
+    dialogue, phrases, tarpit = (
+        Dialogue(SESSION, "192.0.2.10"),
+        Phrasebook("mx.example.org", SESSION),
+        Tarpit(TarpitSettings()),
+    )
+    relay = Relay(dialogue, settings, phrases, offered, memory, tarpit=tarpit)
     now = 0.0
     timeline: list[tuple[float, events.Event | events.Effect]] = []
     for event in (events.Started(), *ingredients, events.Crashed()):
@@ -131,4 +143,5 @@ def stir(ingredients: Sequence[events.Event]) -> list[tuple[float, events.Event 
     assert relay.over
     assert relay.handle(events.Timeout(), now) == []
     assert memory.left == _MEMORY
+    assert len(tarpit) == 0
     return timeline

@@ -11,9 +11,11 @@ def test_the_line_has_all_documented_fields_and_no_other() -> None:
     facts = dialogue()
     direct = Account(NOW).fields(facts, "mx", 0, "quit", "client")
     facts.proxy = "192.0.2.1"
-    fields = Account(NOW).fields(facts, "mx", 0, "quit", "client")
+    hurried = Account(NOW, delays_left_out={"max_total": 2})
+    fields = hurried.fields(facts, "mx", 0, "quit", "client")
     assert set(fields) == set(FIELDS[Event.SESSION])
-    assert set(fields) - set(direct) == {"proxy"}
+    assert set(fields) - set(direct) == {"proxy", "delays_left_out"}
+    assert fields["delays_left_out"] == {"max_total": 2}
 
 
 def test_what_the_line_says() -> None:

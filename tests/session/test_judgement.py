@@ -4,8 +4,9 @@ import pytest
 
 from smtproxy.session import events
 from smtproxy.session.settings import OpenMode, RelaySettings
-from smtproxy.session.verdicts import Accepted, Stage
-from tests.session.parts import HOSTNAME
+from smtproxy.session.verdicts import Accepted, Refused, Stage
+from tests.fakes.laboratory import Laboratory
+from tests.session.parts import HOSTNAME, NEVER
 from tests.session.sample import BODY, CHECK, begin, begin_body, codes, delay, greeted, refuse
 
 
@@ -65,6 +66,68 @@ def test_a_delayed_session_holds_no_connection() -> None:
     assert codes(lab.send(b"RCPT TO:<late@example.org>\r\n")) == [250]
     assert lab.now == before + 3.0
     assert lab.record.opened == 2
+
+
+def _in_a_delay() -> Laboratory:
+    lab = greeted()
+    begin(lab)
+    delay(lab, Stage.RECIPIENT, 3.0)
+    lab.event(events.ClientBytes(b"RCPT TO:<late@example.org>\r\n"))
+    assert lab.relay.waits_for is events.Wait.DELAY
+    assert len(lab.tarpit) == 1
+    return lab
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        events.Timeout(),
+        events.ClientClosed("lost"),
+        events.Shutdown(now=True),
+        events.Crashed(),
+        events.Judged(Accepted(Stage.MESSAGE)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_whatever_ends_a_delay_its_place_is_given_back_once(end: events.Event) -> None:
+    lab = _in_a_delay()
+    assert lab.tarpit.enter("192.0.2.10") == ""
+    lab.pass_time(1.0)
+    lab.event(end)
+    assert len(lab.tarpit) == 1
+    lab.event(events.Timeout())
+    lab.event(events.Crashed())
+    assert len(lab.tarpit) == 1
+
+
+@pytest.mark.parametrize("passing", [events.Shutdown(), events.Recall()], ids=lambda event: type(event).__name__)
+def test_what_does_not_end_a_delay_leaves_its_place(passing: events.Event) -> None:
+    lab = _in_a_delay()
+    lab.event(passing)
+    assert lab.relay.waits_for is events.Wait.DELAY
+    assert len(lab.tarpit) == 1
+
+
+def test_too_many_sleepers_of_one_client_and_the_verdict_comes_at_once() -> None:
+    lab = greeted()
+    for _ in range(4):
+        assert lab.tarpit.enter("192.0.2.10") == ""
+    begin(lab)
+    delay(lab, Stage.RECIPIENT, 3.0)
+    before = lab.now
+    assert codes(lab.send(b"RCPT TO:<r@example.org>\r\n" * 2)) == [250, 250]
+    assert lab.now == before
+    assert len(lab.tarpit) == 4
+    lab.close()
+    assert lab.log[-1][1]["delays_left_out"] == {"max_per_client": 2}
+
+
+def test_a_refusal_that_is_not_delayed_is_a_refusal() -> None:
+    lab = greeted()
+    for _ in range(4):
+        lab.tarpit.enter("192.0.2.10")
+    lab.on_judge = lambda asked: Refused(asked, NEVER, CHECK, delay=9.0)
+    assert codes(lab.send(b"MAIL FROM:<a@b.example>\r\n")) == [550]
 
 
 def _assert_nothing_is_held(line: object) -> None:

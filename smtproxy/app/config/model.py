@@ -18,6 +18,7 @@ from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, one_of
+from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import Duration
 from smtproxy.session.limits import Limits
 
@@ -108,6 +109,7 @@ class Config(BaseModel):
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
     quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
+    tarpit: Tarpit = Field(default=Tarpit(), description="How long the action tarpit delays, and how many at once.")
     backends: Annotated[
         dict[Annotated[str, AfterValidator(checked_name)], Backend],
         Field(min_length=1, description="The mail servers behind smtproxy, by name."),

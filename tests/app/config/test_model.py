@@ -29,7 +29,7 @@ servers = ["127.0.0.1:25"]
 
 # The names of issue and documentation, which tools depend on. A name may be added, none may change or go.
 CONTRACT = {
-    "": {"server", "limits", "log", "quotas", "sample", "checks", "backends", "listeners"},
+    "": {"server", "limits", "log", "quotas", "sample", "tarpit", "checks", "backends", "listeners"},
     "server": {"hostname", "workers", "drain_timeout"},
     "listeners": {
         "name", "bind", "role", "backend", "domains", "tls", "tls_mode", "tls_oldest", "tls_ciphers", "body",
@@ -43,6 +43,7 @@ CONTRACT = {
     },
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
+    "tarpit": {"delay", "max_per_client", "max_total"},
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
     "checks": {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors", "early_talker", "not_smtp",
  "hello"},

@@ -224,6 +224,8 @@ def nothing_left(trial: Trial) -> Iterator[str]:
     lab, played = trial.played.lab, trial.played
     if lab.memory.left != MEMORY - played.memory_taken:
         yield f"{lab.memory.left} octets of memory are left"
+    if len(lab.tarpit):
+        yield f"{len(lab.tarpit)} sessions are still in the tarpit"
     if lab.kept:
         yield f"{len(lab.kept)} octets lie in the session's file"
     if lab.line is not None:
