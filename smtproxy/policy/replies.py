@@ -77,7 +77,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Fault.LINE_TOO_LONG: Wording(500, "5.5.2", "Line too long"),
     Fault.LINE_ENDLESS: Wording(500, "5.5.2", "Line without end"),
     Fault.EMPTY_COMMAND: Wording(500, "5.5.2", "Empty command"),
-    Fault.BAD_OCTETS: Wording(500, "5.5.2", "Command with octets that are no text"),
+    Fault.BAD_OCTETS: Wording(501, "5.5.2", "Command with octets that are no text"),  # RFC 5321 4.1.2
     Fault.UNKNOWN_COMMAND_SYNTAX: Wording(500, "5.5.2", "Command not recognized"),
     Fault.BAD_MAIL_SYNTAX: Wording(501, "5.5.4", "Syntax: MAIL FROM:<address>"),
     Fault.BAD_RCPT_SYNTAX: Wording(501, "5.5.4", "Syntax: RCPT TO:<address>"),

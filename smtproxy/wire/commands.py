@@ -47,22 +47,17 @@ class PathCommand:
 def parse_command(line: bytes) -> Command:
     """Cut a line without its ending into verb and argument.
 
-    Raises PeerError EMPTY_COMMAND, BAD_OCTETS or UNKNOWN_COMMAND_SYNTAX.
+    Raises PeerError EMPTY_COMMAND, UNKNOWN_COMMAND_SYNTAX or, behind a verb, BAD_OCTETS (RFC 5321 4.1.2).
     """
+    match = _COMMAND.match(line)
+    if match is None:
+        raise PeerError(Fault.UNKNOWN_COMMAND_SYNTAX, "no verb") if line.strip() else PeerError(Fault.EMPTY_COMMAND)
     if _CONTROL.search(line):
         raise PeerError(Fault.BAD_OCTETS, "control character in a command")
     if not line.isascii():
         decode_utf8(line)
-    match = _COMMAND.match(line)
-    if match is not None:
-        verb, argument = match.groups()
-        return Command(verb.decode("ascii").upper(), argument.rstrip(b" \t") if argument else b"")
-    words = line.split(None, 1)
-    if not words:
-        raise PeerError(Fault.EMPTY_COMMAND)
-    if not words[0].isascii():
-        raise PeerError(Fault.BAD_OCTETS, "8-bit octets in a verb")
-    raise PeerError(Fault.UNKNOWN_COMMAND_SYNTAX, "no verb")
+    verb, argument = match.groups()
+    return Command(verb.decode("ascii").upper(), argument.rstrip(b" \t") if argument else b"")
 
 
 def parse_mail(argument: bytes) -> PathCommand:

@@ -73,6 +73,9 @@ ALLOWED: Mapping[str, Combination] = MappingProxyType(
 )
 """The keywords that a client may see, in the order in which it sees them (Exchange's)."""
 
+NEEDS: Mapping[str, str] = MappingProxyType({"SMTPUTF8": "8BITMIME"})
+"""Keyword -> what a server must offer beside it. RFC 6531 3.1: who offers SMTPUTF8 must announce 8BITMIME."""
+
 
 def parse_ehlo(reply: Reply) -> Capabilities:
     """Read the 2xx answer to EHLO. What is no keyword is skipped: a backend that promises garbage promises nothing."""
@@ -96,7 +99,8 @@ def intersect(servers: Sequence[Capabilities], max_message_size: int) -> Capabil
         return HELO_ONLY
     offered = []
     for keyword, combination in ALLOWED.items():
-        if combination is not Combination.OURS and not all(server.has(keyword) for server in servers):
+        needed = (keyword, NEEDS.get(keyword, keyword))
+        if combination is not Combination.OURS and not all(server.has(one) for server in servers for one in needed):
             continue
         value = ""
         if combination is Combination.SMALLEST:

@@ -37,7 +37,7 @@ CASES = {
     "overlong line": Case(b"NOOP " + b"x" * 5000 + b"\r\n", (500,)),
     "empty lines": Case(b"\r\n\n \r\n", (500, 500, 500)),
     "NUL": Case(b"NO\0OP\r\n\0\r\n", (500, 500)),
-    "8-bit": Case(b"\xe4\xf6\xfc\r\nMAIL FROM:<\xe4@client.example>\r\n", (500, 500)),
+    "8-bit": Case(b"\xe4\xf6\xfc\r\nMAIL FROM:<\xe4@client.example>\r\n", (500, 501)),
     "telnet": Case(b"\xff\xfb\x1f\xff\xfb\x20\xff\xf4\xff\xfd\x06\r\n", (500,)),
     "escape sequences": Case(b"\x1b[2J\x1b]0;x\x07\r\nNOOP\x08\x08\r\n", (500, 500)),
     "bare CR": Case(b"NOOP\rNOOP\r\n", (500,)),

@@ -29,6 +29,8 @@ from tests.session.sample import BODY, begin, begin_body, codes, greeted
         (b"XYZZY", 500),
         (b"", 500),
         (b"\xff\xfb\x01", 500),
+        (b"MAIL FROM:<a\x01@b>", 501),
+        (b"MAIL FROM:<\xe9@b>", 501),
         (b"MAIL", 501),
         (b"MAIL FROM:<a@b", 501),
         (b"MAIL FROM:<a@b> AUTH=<>", 555),
@@ -59,6 +61,14 @@ def test_a_hello_comes_first() -> None:
     lab = greeted()
     fresh = type(lab)().start()
     assert codes(fresh.send(b"MAIL FROM:<a@b.example>\r\nRCPT TO:<a@example.org>\r\nNOOP\r\n")) == [503, 503, 250]
+
+
+@pytest.mark.parametrize(("command", "code"), [(b"NOOP", 250), (b"HELP", 214), (b"VRFY x", 252), (b"RSET", 250)])
+def test_what_needs_no_hello(command: bytes, code: int) -> None:
+    """RFC 5321 4.1.4"""
+    fresh = Laboratory().start()
+    assert codes(fresh.send(command + b"\r\n")) == [code]
+    assert fresh.dialogue.errors == 0
 
 
 def test_a_bare_newline_may_end_a_command() -> None:

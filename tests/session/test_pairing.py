@@ -79,6 +79,15 @@ def test_the_reply_to_rcpt_is_passed_on_as_it_is(reply: Reply) -> None:
     assert one.accepted is (reply is OK)
 
 
+@pytest.mark.parametrize(("code", "accepted"), [(251, True), (259, True), (459, False), (559, False)])
+def test_codes_that_nobody_knows_mean_what_their_first_digit_says(code: int, accepted: bool) -> None:
+    """RFC 5321 4.3.2"""
+    one = recipient()
+    mine, reply = slot(to=one), Reply(code, (b"whatever",))
+    _pair(_waiting(one), Purpose.RCPT, reply, mine)
+    assert (mine.answer, one.accepted) == (reply, accepted)
+
+
 @pytest.mark.parametrize("reply", [OK, LATER, NEVER])
 def test_the_reply_to_a_clients_own_mail_is_passed_on_as_it_is(reply: Reply) -> None:
     k, mine = _waiting(), slot("MAIL")

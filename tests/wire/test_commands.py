@@ -44,18 +44,18 @@ def test_commands(line: bytes, verb: str, argument: bytes) -> None:
     [
         (b"", Fault.EMPTY_COMMAND),
         (b" \t ", Fault.EMPTY_COMMAND),
-        (b"NO\0OP", Fault.BAD_OCTETS),
-        (b"NOOP\r", Fault.BAD_OCTETS),
+        (b"NO\0OP", Fault.UNKNOWN_COMMAND_SYNTAX),
+        (b"NOOP\r", Fault.UNKNOWN_COMMAND_SYNTAX),
         (b"NOOP x\rRCPT TO:<a@b>", Fault.BAD_OCTETS),
         (b"NOOP x\nRCPT TO:<a@b>", Fault.BAD_OCTETS),
-        (b"NOO\x08OP", Fault.BAD_OCTETS),
-        (b"\xff\xfb\x01NOOP", Fault.BAD_OCTETS),
-        (b"\x16\x03\x01\x02", Fault.BAD_OCTETS),  # a TLS ClientHello
+        (b"NOO\x08OP", Fault.UNKNOWN_COMMAND_SYNTAX),
+        (b"\xff\xfb\x01NOOP", Fault.UNKNOWN_COMMAND_SYNTAX),
+        (b"\x16\x03\x01\x02", Fault.UNKNOWN_COMMAND_SYNTAX),  # a TLS ClientHello
         (b"EHLO \xe9", Fault.BAD_OCTETS),
         (b"EHLO \xed\xa0\x80", Fault.BAD_OCTETS),  # a surrogate
         (b"EHLO \xc0\xaf", Fault.BAD_OCTETS),  # an overlong form
-        ("ÉHLO x".encode(), Fault.BAD_OCTETS),
-        ("NOO\u212a".encode(), Fault.BAD_OCTETS),  # upper() of a Kelvin sign and others would be ASCII
+        ("ÉHLO x".encode(), Fault.UNKNOWN_COMMAND_SYNTAX),
+        ("NOO\u212a".encode(), Fault.UNKNOWN_COMMAND_SYNTAX),  # upper() of a Kelvin sign and others would be ASCII
         (b"Subject: x", Fault.UNKNOWN_COMMAND_SYNTAX),
         (b"<html>", Fault.UNKNOWN_COMMAND_SYNTAX),
         (b"250 OK", Fault.UNKNOWN_COMMAND_SYNTAX),

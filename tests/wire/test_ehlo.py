@@ -101,6 +101,8 @@ def test_size(line: str, size: int | None) -> None:
         ([offers("SIZE 90"), offers("DSN")], 100, (("PIPELINING", ""),)),
         ([offers("DSN", "8BITMIME"), offers("8bitmime")], 100, (("PIPELINING", ""), ("8BITMIME", ""))),
         ([offers("SIZE")], 0, (("SIZE", ""), ("PIPELINING", ""))),
+        ([offers("SMTPUTF8")], 100, (("PIPELINING", ""),)),
+        ([offers("SMTPUTF8", "8BITMIME"), offers("SMTPUTF8")], 100, (("PIPELINING", ""),)),
         (
             [parse_ehlo(EXCHANGE)],
             36_000_000,
