@@ -321,6 +321,13 @@ def test_starttls_out_of_place(before: bytes, command: bytes, code: int) -> None
     assert lab.relay.waits_for is events.Wait.CLIENT
 
 
+def test_nobody_has_to_speak_tls() -> None:
+    """RFC 3207 4: a server for everybody does not demand it."""
+    lab = greeted(settings=STARTTLS)
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+
+
 def test_a_handshake_holds_no_backend_connection() -> None:
     lab = greeted(settings=replace(STARTTLS, open=OpenMode.CONNECT))
     assert lab.record.opened == 1

@@ -139,7 +139,7 @@ def test_writes_the_answer() -> None:
         ("MAIL", (("SIZE", "0"), ("BODY", "8bitmime"), ("SMTPUTF8", None), ("RET", "hdrs"), ("ENVID", "QQ314159+2B"))),
         ("MAIL", (("SIZE", "9" * 20), ("BODY", "7BIT"), ("RET", "FULL"), ("ENVID", "x" * 100))),
         ("RCPT", (("NOTIFY", "NEVER"),)),
-        ("RCPT", (("NOTIFY", "success,FAILURE,Delay"), ("ORCPT", "rfc822;a+2Bb@example.org"))),
+        ("RCPT", (("NOTIFY", "success,FAILURE,Delay"), ("ORCPT", "rfc822;a+2Bb+2b@example.org"))),
         ("RCPT", (("ORCPT", "utf-8;jörg@example.org"),)),
         ("RCPT", (("ORCPT", "rfc822;" + "x" * 493),)),
     ],
