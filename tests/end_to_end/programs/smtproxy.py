@@ -16,7 +16,7 @@ from tests.end_to_end.programs.process import HOST, ROOT, Child, ProgramError, a
 
 COMMAND = (sys.executable, "-m", "smtproxy.app.cli", "run", "-c")
 
-Setting: TypeAlias = "str | int | bool | Sequence[str] | Mapping[str, Setting]"
+Setting: TypeAlias = "str | int | bool | Sequence[Setting] | Mapping[str, Setting]"
 Settings: TypeAlias = Mapping[str, Setting]
 Line: TypeAlias = "dict[str, object]"
 
@@ -57,7 +57,9 @@ def _toml(value: Setting) -> str:
     """Write a value as TOML: strings, numbers, truth values and lists as JSON does, tables inline."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
-    return json.dumps(value if isinstance(value, str | int) else list(value))
+    if isinstance(value, str | int):
+        return json.dumps(value)
+    return "[" + ", ".join(map(_toml, value)) + "]"
 
 
 class Smtproxy:
@@ -74,7 +76,10 @@ class Smtproxy:
             self.child = Child("smtproxy", [*COMMAND, str(configuration)], directory, cwd=ROOT)
         self.child.wait_ready(lambda: bool(self.lines("listening")))
         self.port = int(str(self.lines("listening")[0]["address"]).rpartition(":")[2])
-        self.child.wait_ready(lambda: answers(self.port, b"220"))
+        if plan.listener.get("tls_mode") == "implicit":  # it says nothing to who speaks in clear text
+            self.child.wait_ready(lambda: bool(self.lines("backend_up")))
+        else:
+            self.child.wait_ready(lambda: answers(self.port, b"220"))
 
     @property
     def pid(self) -> int:
