@@ -9,6 +9,7 @@ import logging
 import resource
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from bench import machine, peers, table
@@ -17,7 +18,7 @@ from bench.scenarios import Bench, Sizes
 from tests.end_to_end.programs.process import ProgramError
 from tests.end_to_end.programs.smtp_sink import SmtpSink
 
-QUICK = Sizes(rounds=1, messages=600, same_messages=800, sessions=100, bodies=6, idle=(1000,))
+QUICK = Sizes(1, messages=600, same_messages=800, sessions=100, bodies=6, idle=(1000,), tls_messages=200, tls_idle=200)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     sizes = QUICK if options.quick else Sizes()
     if options.rounds:
-        sizes = Sizes(options.rounds, sizes.messages, sizes.same_messages, sizes.sessions, sizes.bodies, sizes.idle)
+        sizes = replace(sizes, rounds=options.rounds)
     pins = peers.pinning()
     head = machine.describe(pins)
     before = machine.load_average()
@@ -46,8 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             with SmtpSink(Path(name) / "sink", cores=pins.load) as sink:
                 bench.speed(sink.port)
+                bench.secured(sink.port)
             bench.refused()
             bench.idle()
+            bench.idle_secured()
         except ProgramError as error:
             bench.broken.append(str(error))
     reached = goals(bench.results, sizes)
@@ -57,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             f"* load average before {before}, after {machine.load_average()}",
             f"* {sizes.rounds} rounds, medians [lowest-highest]; ratios are taken inside a round",
             "* CPU is that of the proxy's whole process tree; 1 MB = 10^6 octets",
+            *(f"* TLS of {peer}: {', '.join(sorted(found))}" for peer, found in bench.agreed.items()),
             *(f"* missing: {peer}: {reason}" for peer, reason in bench.missing.items()),
             *(f"* BROKEN: {what}" for what in bench.broken),
             "",

@@ -30,8 +30,8 @@ class Sessions:
         return self.times[min(len(self.times) - 1, int(len(self.times) * percent / 100))]
 
 
-def _dialogue(octets: int, recipient: str) -> list[tuple[bytes, bytes]]:
-    """The commands of a session and the start of the reply to each."""
+def dialogue(octets: int, recipient: str) -> list[tuple[bytes, bytes]]:
+    """Return the commands of a session and the start of the reply to each."""
     opening = [
         (b"EHLO client.example.net\r\n", b"250"),
         (b"MAIL FROM:<client@example.net>\r\n", b"250"),
@@ -46,7 +46,7 @@ def _dialogue(octets: int, recipient: str) -> list[tuple[bytes, bytes]]:
     return [*opening, (rcpt, b"250"), (b"DATA\r\n", b"354"), (body, b"250"), closing]
 
 
-def _reply(connection: socket.socket) -> bytes:
+def reply_of(connection: socket.socket) -> bytes:
     """Read one reply to the end of its last line, the one with a blank behind the code."""
     reply = b""
     while True:
@@ -58,31 +58,34 @@ def _reply(connection: socket.socket) -> bytes:
             return reply
 
 
-def _session(port: int, dialogue: Sequence[tuple[bytes, bytes]]) -> str:
+def failure_in(connection: socket.socket, said: Sequence[tuple[bytes, bytes]]) -> str:
+    """Say commands one by one; return what went wrong, the empty string if nothing did."""
+    for command, expected in said:
+        connection.sendall(command)
+        reply = reply_of(connection)
+        if not reply.startswith(expected):
+            return f"{command[:40]!r}: {reply!r}"
+    return ""
+
+
+def _session(port: int, said: Sequence[tuple[bytes, bytes]]) -> str:
     """Run one session; the empty string is success, anything else what went wrong."""
     with socket.create_connection((HOST, port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        greeting = _reply(connection)
-        if not greeting.startswith(b"220"):
-            return f"greeting: {greeting!r}"
-        for command, expected in dialogue:
-            connection.sendall(command)
-            reply = _reply(connection)
-            if not reply.startswith(expected):
-                return f"{command[:40]!r}: {reply!r}"
-    return ""
+        greeting = reply_of(connection)
+        return failure_in(connection, said) if greeting.startswith(b"220") else f"greeting: {greeting!r}"
 
 
 def run(port: int, count: int, octets: int, recipient: str) -> Sessions:
     """Run the sessions in this process."""
-    dialogue = _dialogue(octets, recipient)
+    said = dialogue(octets, recipient)
     times: list[float] = []
     failures: list[str] = []
     gc.disable()
     for _ in range(count):
         begin = time.perf_counter()
         try:
-            failure = _session(port, dialogue)
+            failure = _session(port, said)
         except OSError as error:
             failure = str(error) or type(error).__name__
         if failure:

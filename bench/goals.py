@@ -6,7 +6,7 @@ A goal that has a peer must never count as met unless that peer ran in the same 
 from dataclasses import dataclass
 
 from bench import scenarios as s
-from bench.peers import AUTO, HAPROXY, POSTFIX, STREAM
+from bench.peers import AUTO, COLD, HAPROXY, HOLD, POSTFIX, STREAM
 from bench.results import Results, typical
 from bench.scenarios import Sizes
 
@@ -40,10 +40,14 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
     return [
         Goal("CPU per message / Postfix, new connections", 1.2, cpu, due=True),
         Goal("backend connections of refused sessions", 0, max(connections) if connections else None, due=True),
-        Goal("the same as the first, later goal", 1.0, cpu),
+        Goal("the same, nothing kept warm", 1.0, typical(results.ratios(s.CPU_NEW, COLD, POSTFIX))),
+        Goal("the same, with warm connections", 0.9, cpu),
+        Goal("CPU per message / Postfix, TLS", 1.0, typical(results.ratios(s.CPU_TLS, AUTO, POSTFIX))),
         Goal("CPU ms per MB, stream", 3, typical(results.values(s.CPU_BODY, STREAM))),
+        Goal("CPU ms per MB, hold", 4, typical(results.values(s.CPU_BODY, HOLD))),
         Goal("KiB an idle client", 8, typical(results.values(f"{s.IDLE_KIB} {most}", AUTO))),
         Goal("idle clients not answered", 0, None if answered is None else most - answered),
+        Goal("KiB an idle client with TLS", 24, typical(results.values(s.IDLE_TLS_KIB, AUTO))),
         Goal("CPU refused / delivered", 0.5, typical(results.ratios(s.CPU_REFUSED, AUTO, AUTO, s.CPU_DELIVERED))),
         Goal("p50 of one session / haproxy", 1.5, typical(results.ratios(s.P50, AUTO, HAPROXY))),
     ]

@@ -3,15 +3,22 @@
 Must never hold a connection after it returns.
 """
 
+import resource
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 
+from bench.client import reply_of
 from bench.meter import cpu_seconds, memory_kib
-from tests.end_to_end.programs.process import HOST
+from bench.tls_load import begin_tls
+from tests.end_to_end.programs.process import HOST, ProgramError
 
 QUIET = 3.0
 """Seconds of rest between the last EHLO and the NOOPs: nothing should use the CPU meanwhile."""
+
+SPARE = 100
+"""Descriptors this process needs for everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +31,26 @@ class Idle:
     answered: int
 
 
-def _reply(connection: socket.socket) -> bytes:
-    reply = b""
-    while not (reply.endswith(b"\r\n") and reply[reply.rfind(b"\n", 0, -1) + 4 :][:1] == b" "):
-        data = connection.recv(4096)
-        if not data:
-            break
-        reply += data
-    return reply
+def measure(port: int, pid: int, clients: int, context: ssl.SSLContext | None = None) -> Idle:
+    """Open the clients one after the other, rest, and ask each for a NOOP; with a context they speak TLS.
 
-
-def measure(port: int, pid: int, clients: int) -> Idle:
-    """Open the clients one after the other, rest, and ask each for a NOOP."""
+    Raises ProgramError where this process may not hold as many connections.
+    """
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed < clients + SPARE:
+        raise ProgramError(f"{clients} idle clients need {clients + SPARE} descriptors here, {allowed} are allowed")
     before = memory_kib(pid)
     connections: list[socket.socket] = []
     try:
         for _ in range(clients):
             connection = socket.create_connection((HOST, port), timeout=30)
             connections.append(connection)
-            _reply(connection)
+            if context is None:
+                reply_of(connection)
+            else:
+                connections[-1] = connection = begin_tls(connection, context)
             connection.sendall(b"EHLO idle.example.net\r\n")
-            _reply(connection)
+            reply_of(connection)
         after = memory_kib(pid)
         cpu = cpu_seconds(pid)
         time.sleep(QUIET)
@@ -60,7 +66,7 @@ def _noops(connections: list[socket.socket]) -> int:
     for connection in connections:
         try:
             connection.sendall(b"NOOP\r\n")
-            answered += _reply(connection).startswith(b"250")
+            answered += reply_of(connection).startswith(b"250")
         except OSError:
             continue
     return answered

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from tests.end_to_end.programs.haproxy import Haproxy
 from tests.end_to_end.programs.postfix import Postfix
 from tests.end_to_end.programs.process import ProgramError
-from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
+from tests.end_to_end.programs.smtproxy import Plan, Setting, Smtproxy
 
 DIRECT = "direct"
 POSTFIX = "Postfix before-queue"
@@ -21,6 +21,7 @@ HAPROXY = "haproxy tcp"
 AUTO = "smtproxy"
 STREAM = "smtproxy stream"
 HOLD = "smtproxy hold"
+COLD = "smtproxy cold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +55,42 @@ class Field:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-Start: TypeAlias = Callable[[Path, int, Sequence[int]], "Postfix | Haproxy | Smtproxy"]
+Files: TypeAlias = "tuple[Path, Path] | None"
+"""Certificate chain and key; None: no TLS."""
+Start: TypeAlias = Callable[[Path, int, Sequence[int], Files], "Postfix | Haproxy | Smtproxy"]
 
 
-def _smtproxy(body: str) -> Start:
-    """One worker and all defaults, but for the way bodies travel."""
+def _smtproxy(*, body: str = "auto", warm: bool = True) -> Start:
+    """One worker and all defaults, but for the way bodies travel, and whether backend connections are kept warm."""
 
-    def start(directory: Path, backend: int, cores: Sequence[int]) -> Smtproxy:
-        listener = {} if body == "auto" else {"body": body}
-        return Smtproxy(directory, Plan(servers=[f"127.0.0.1:{backend}"], listener=listener), cores=cores)
+    def start(directory: Path, backend: int, cores: Sequence[int], tls: Files) -> Smtproxy:
+        listener: dict[str, Setting] = {} if body == "auto" else {"body": body}
+        if tls is not None:
+            listener["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+        settings: dict[str, Setting] = {} if warm else {"idle": {"connections": 0, "seconds": 1}}
+        return Smtproxy(directory, Plan([f"127.0.0.1:{backend}"], listener, settings), cores=cores)
 
     return start
 
 
 STARTS: dict[str, Start] = {
-    POSTFIX: lambda directory, backend, cores: Postfix(directory, proxy_to=backend, cores=cores),
-    HAPROXY: lambda directory, backend, cores: Haproxy(directory, backend, cores=cores),
-    AUTO: _smtproxy("auto"),
-    STREAM: _smtproxy("stream"),
-    HOLD: _smtproxy("hold"),
+    POSTFIX: lambda directory, backend, cores, tls: Postfix(directory, proxy_to=backend, tls=tls, cores=cores),
+    HAPROXY: lambda directory, backend, cores, _: Haproxy(directory, backend, cores=cores),
+    AUTO: _smtproxy(),
+    STREAM: _smtproxy(body="stream"),
+    HOLD: _smtproxy(body="hold"),
+    COLD: _smtproxy(warm=False),
 }
 
 
-def start(names: Sequence[str], directory: Path, backend: int, pins: Pinning, stack: ExitStack) -> Field:
-    """Start the named peers in front of the backend; `stack` ends them."""
+def start(
+    names: Sequence[str], directory: Path, backend: int, pins: Pinning, stack: ExitStack, tls: Files = None
+) -> Field:
+    """Start the named peers in front of the backend; `stack` ends them. Which of them can speak TLS then do."""
     running = Field({DIRECT: Peer(DIRECT, backend)})
     for number, name in enumerate(names):
         try:
-            program = STARTS[name](directory / f"peer-{number}", backend, pins.proxy)
+            program = STARTS[name](directory / f"peer-{number}", backend, pins.proxy, tls)
         except ProgramError as error:
             running.missing[name] = str(error)
         else:

@@ -5,6 +5,7 @@ CPU is that of the proxy's process tree alone. A run in which a single mail fail
 """
 
 import logging
+import ssl
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -12,20 +13,24 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import idle, peers
+from bench import idle, peers, tls_load
 from bench.client import run_apart
 from bench.meter import settled_cpu_seconds
-from bench.peers import AUTO, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM, Field, Peer, Pinning
+from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM, Field, Peer, Pinning
 from bench.results import Results
 from bench.sink import Sink
+from bench.tls_load import TlsLoad
 from tests.end_to_end.programs.process import ProgramError
 from tests.end_to_end.programs.smtp_source import Load, send
+from tests.fakes import certificates
 
 RATE: Final = "messages/s"
 CPU_NEW: Final = "CPU ms a message, new connection"
 CPU_SAME: Final = "CPU ms a message, same connection"
 P50: Final = "p50 ms"
 P99: Final = "p99 ms"
+CPU_TLS: Final = "CPU ms a message, TLS, new connection"
+CPU_RESUMED: Final = "CPU ms a message, TLS resumed, new connection"
 CPU_BODY: Final = "CPU ms per MB"
 CPU_REFUSED: Final = "CPU ms a refused session"
 CPU_DELIVERED: Final = "CPU ms a delivered session"
@@ -34,6 +39,8 @@ REFUSED_PROBES: Final = "probes meanwhile"
 IDLE_KIB: Final = "KiB an idle client"
 IDLE_ANSWERED: Final = "idle clients answered"
 IDLE_CPU: Final = "idle CPU"
+IDLE_TLS_KIB: Final = "KiB an idle client with TLS"
+IDLE_TLS_ANSWERED: Final = "idle clients with TLS answered"
 
 MIB: Final = 1024 * 1024
 MB: Final = 1e6
@@ -42,8 +49,10 @@ SMALL: Final = 4096
 BIG: Final = 10 * MIB
 OURS: Final = "client@example.org"
 FOREIGN: Final = "client@foreign.example.com"
-POSTFIX_IDLE: Final = 1000
-"""Postfix has a process for each client: five thousand would take 6 GB."""
+MOST_IDLE: Final = {POSTFIX: 1000, HAPROXY: 9000}
+"""Postfix has a process for each client: five thousand would take 6 GB. haproxy needs two descriptors for each, and
+20,000 are what machines of this kind allow a process.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +66,9 @@ class Sizes:
     same_messages: int = 4000
     sessions: int = 400
     bodies: int = 40
-    idle: tuple[int, ...] = (1000, 5000)
+    idle: tuple[int, ...] = (1000, 5000, 10000)
+    tls_messages: int = 1000
+    tls_idle: int = 1000
 
 
 @dataclass(slots=True)
@@ -70,6 +81,8 @@ class Bench:
     results: Results = field(default_factory=Results)
     missing: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
+    agreed: dict[str, set[str]] = field(default_factory=dict)
+    """Peer -> what its clients under TLS agreed on with it."""
 
     def _attempt(self, what: str, action: Callable[[], None]) -> None:
         """Run one measurement; note what went wrong and go on with the next."""
@@ -97,14 +110,14 @@ class Bench:
         with ExitStack() as stack:
             running = peers.start(list(peers.STARTS), self.directory / "speed", sink_port, self.pins, stack)
             self.missing |= running.missing
-            small = [DIRECT, POSTFIX, HAPROXY, AUTO]
+            small = [DIRECT, POSTFIX, HAPROXY, AUTO, COLD]
             for peer in running.peers.values():
                 self._attempt(f"warm-up: {peer.name}", partial(self._warm, peer))
             for turn in range(self.sizes.rounds):
                 steps: list[tuple[str, list[str], Callable[[Peer, int], None]]] = [
                     ("new connections", small, self._new_connections),
-                    ("same connection", small, self._same_connection),
-                    ("one session", small, self._one_session),
+                    ("same connection", small[:-1], self._same_connection),
+                    ("one session", small[:-1], self._one_session),
                     ("10 MiB bodies", [POSTFIX, HAPROXY, AUTO, STREAM, HOLD], self._bodies),
                 ]
                 for what, names, step in steps:
@@ -140,6 +153,49 @@ class Bench:
         _, cpu = self._load(peer, Load(messages=self.sizes.bodies, sessions=4, octets=BIG))
         self.results.put(CPU_BODY, peer.name, cpu * 1000 / (self.sizes.bodies * BIG / MB), turn)
 
+    def secured(self, sink_port: int) -> None:
+        """Small messages under TLS, with full handshakes and with tickets, in rounds."""
+        with ExitStack() as stack:
+            files, authority = self._certificate()
+            running = peers.start([POSTFIX, AUTO], self.directory / "tls", sink_port, self.pins, stack, files)
+            self.missing |= running.missing
+            for turn in range(-1, self.sizes.rounds):  # the first one warms up
+                for metric, resume in ((CPU_TLS, False), (CPU_RESUMED, True)):
+                    for peer in self._in_turn(running, (POSTFIX, AUTO), turn):
+                        self._attempt(
+                            f"round {turn + 1}: {metric}: {peer.name}",
+                            partial(self._secured, peer, turn, metric, authority, resume=resume),
+                        )
+
+    def _certificate(self) -> tuple[tuple[Path, Path], Path]:
+        """Write a certificate with its key, and its authority."""
+        directory = self.directory / "certificate"
+        directory.mkdir(exist_ok=True)
+        authority = directory / "authority.pem"
+        certificates.authority().cert_pem.write_to_path(str(authority))
+        return certificates.issue(directory), authority
+
+    def _secured(self, peer: Peer, turn: int, metric: str, authority: Path, *, resume: bool) -> None:
+        load = TlsLoad(self.sizes.tls_messages, SESSIONS, SMALL, OURS, resume)
+        before = settled_cpu_seconds(peer.pid or 0)
+        agreed = tls_load.run_apart(peer.port, load, authority, self.pins.load).agreed
+        cpu = settled_cpu_seconds(peer.pid or 0) - before
+        self.agreed.setdefault(peer.name, set()).update(agreed)
+        if turn >= 0:
+            self.results.put(metric, peer.name, cpu * 1000 / load.messages, turn)
+
+    def idle_secured(self) -> None:
+        """Clients under TLS that do nothing."""
+        clients = self.sizes.tls_idle
+        files, authority = self._certificate()
+        context = tls_load.trusting(authority)
+        for number, name in enumerate((POSTFIX, AUTO)):
+            directory = self.directory / f"idle-tls-{number}"
+            self._attempt(
+                f"{clients} idle clients with TLS: {name}",
+                partial(self._rest, name, directory, clients, (IDLE_TLS_KIB, IDLE_TLS_ANSWERED, ""), files, context),
+            )
+
     def refused(self) -> None:
         """Sessions that end with a refused recipient, against delivered ones of the same client."""
         with ExitStack() as stack:
@@ -172,23 +228,33 @@ class Bench:
         """Thousands of clients that do nothing. Each figure has servers of its own, fresh ones."""
         for clients in self.sizes.idle:
             for number, name in enumerate((POSTFIX, HAPROXY, AUTO)):
-                if name == POSTFIX and clients > POSTFIX_IDLE:
+                if clients > MOST_IDLE.get(name, clients):
                     continue
+                metrics = (f"{IDLE_KIB} {clients}", f"{IDLE_ANSWERED} {clients}", f"{IDLE_CPU} {clients}")
+                directory = self.directory / f"idle-{clients}-{number}"
                 self._attempt(
                     f"{clients} idle clients: {name}",
-                    partial(self._idle, name, clients, number),
+                    partial(self._rest, name, directory, clients, metrics),
                 )
 
-    def _idle(self, name: str, clients: int, number: int) -> None:
-        directory = self.directory / f"idle-{clients}-{number}"
+    def _rest(
+        self,
+        name: str,
+        directory: Path,
+        clients: int,
+        metrics: tuple[str, str, str],
+        files: peers.Files = None,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Let clients do nothing; `metrics` are the names for memory, answers and CPU, "" where nobody asks."""
         with ExitStack() as stack:
             sink = stack.enter_context(Sink(directory / "sink", self.pins.load))
-            running = peers.start([name], directory, sink.port, self.pins, stack)
+            running = peers.start([name], directory, sink.port, self.pins, stack, files)
             if name not in running.peers:
                 return
             peer = running.peers[name]
             run_apart(peer.port, 20, SMALL, OURS, self.pins.load)
-            found = idle.measure(peer.port, peer.pid or 0, clients)
-        self.results.put(f"{IDLE_KIB} {clients}", name, found.kib)
-        self.results.put(f"{IDLE_ANSWERED} {clients}", name, found.answered)
-        self.results.put(f"{IDLE_CPU} {clients}", name, found.quiet_cpu)
+            found = idle.measure(peer.port, peer.pid or 0, clients, context)
+        for metric, value in zip(metrics, (found.kib, found.answered, found.quiet_cpu), strict=True):
+            if metric:
+                self.results.put(metric, name, value)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import scenarios as s
-from bench.peers import AUTO, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM
+from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM
 from bench.results import Results, typical
 from bench.scenarios import Sizes
 
-COLUMNS = (DIRECT, POSTFIX, HAPROXY, AUTO, STREAM, HOLD)
+COLUMNS = (DIRECT, POSTFIX, HAPROXY, AUTO, COLD, STREAM, HOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ def rows(sizes: Sizes) -> list[Row]:
         Row("the same / Postfix", s.CPU_NEW, 2, POSTFIX),
         Row("CPU ms a message, 4 KiB, 20 sessions, same connection", s.CPU_SAME, 2),
         Row("the same / Postfix", s.CPU_SAME, 2, POSTFIX),
+        Row("CPU ms a message, 4 KiB, 20 sessions, TLS, new connection each", s.CPU_TLS, 2),
+        Row("the same / Postfix", s.CPU_TLS, 2, POSTFIX),
+        Row("CPU ms a message, the same with session tickets", s.CPU_RESUMED, 2),
+        Row("the same / Postfix", s.CPU_RESUMED, 2, POSTFIX),
         Row("one session with one 4 KiB message, p50 ms", s.P50, 2),
         Row("the same / haproxy", s.P50, 2, HAPROXY),
         Row("one session with one 4 KiB message, p99 ms", s.P99, 2),
@@ -57,6 +61,10 @@ def rows(sizes: Sizes) -> list[Row]:
             Row(f"idle clients answered, of {clients:,}", f"{s.IDLE_ANSWERED} {clients}", 0),
             Row(f"CPU s in 3 quiet seconds, {clients:,} clients", f"{s.IDLE_CPU} {clients}", 2),
         ]
+    table += [
+        Row(f"KiB an idle client with TLS, {sizes.tls_idle:,} clients", s.IDLE_TLS_KIB, 1),
+        Row(f"idle clients with TLS answered, of {sizes.tls_idle:,}", s.IDLE_TLS_ANSWERED, 0),
+    ]
     return table
 
 

@@ -72,6 +72,13 @@ relay_domains = example.org
 smtpd_recipient_restrictions = permit_auth_destination, reject
 """
 
+_TLS = """\
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = {key}, {chain}
+smtpd_tls_loglevel = 1
+"""
+"""As Debian's Postfix has it. Session tickets are on by default; tlsmgr keeps their keys for all processes."""
+
 _MASTER = """\
 {host}:{port} inet n - n - {processes} smtpd{options}
 pickup unix n - n 60 1 pickup
@@ -85,6 +92,7 @@ virtual unix - n n - - virtual
 error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
+tlsmgr unix - - n 1000? 1 tlsmgr
 proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -106,9 +114,18 @@ class DeliveredMail:
 
 
 class Postfix:
-    """A running Postfix; use it in a `with` statement. With `proxy_to` it is a before-queue proxy to that port."""
+    """A running Postfix; use it in a `with` statement. With `proxy_to` it is a before-queue proxy to that port, with
+    `tls` (certificate chain and key) it offers STARTTLS.
+    """
 
-    def __init__(self, directory: Path, *, proxy_to: int | None = None, cores: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        proxy_to: int | None = None,
+        tls: tuple[Path, Path] | None = None,
+        cores: Sequence[int] = (),
+    ) -> None:
         self._program = find_program("postfix", "postfix")
         if os.geteuid() != 0:
             raise ProgramError(
@@ -116,7 +133,7 @@ class Postfix:
             )
         self.port = free_port()
         self.directory = directory
-        self._write_configuration(proxy_to)
+        self._write_configuration(proxy_to, tls)
         command = [*REAPER, self._program, "-c", str(directory / "etc"), "start-fg"]
         with on_cores(cores):
             self._child = Child("postfix", command, directory, cwd=ROOT)
@@ -136,7 +153,7 @@ class Postfix:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _write_configuration(self, proxy_to: int | None) -> None:
+    def _write_configuration(self, proxy_to: int | None, tls: tuple[Path, Path] | None) -> None:
         owner = pwd.getpwnam(OWNER)
         etc = self.directory / "etc"
         etc.mkdir(parents=True)
@@ -145,7 +162,11 @@ class Postfix:
             os.chown(open_to_servants(self.directory / name), owner.pw_uid, owner.pw_gid)
             (self.directory / name).chmod(0o755)
         main = _MAIN + (_DELIVERING if proxy_to is None else _RELAYING)
-        (etc / "main.cf").write_text(main.format(directory=self.directory, uid=owner.pw_uid, gid=owner.pw_gid))
+        text = main.format(directory=self.directory, uid=owner.pw_uid, gid=owner.pw_gid)
+        if tls is not None:
+            chain, key = tls
+            text += _TLS.format(chain=chain, key=key)
+        (etc / "main.cf").write_text(text)
         options = "" if proxy_to is None else f" -o smtpd_proxy_filter={HOST}:{proxy_to}"
         master = _MASTER.format(host=HOST, port=self.port, processes=PROCESSES, options=options)
         (etc / "master.cf").write_text(master)
