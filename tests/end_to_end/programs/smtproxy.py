@@ -65,7 +65,8 @@ def _toml(value: Setting) -> str:
 class Smtproxy:
     """A running smtproxy; use it in a `with` statement."""
 
-    def __init__(self, directory: Path, plan: Plan, *, cores: Sequence[int] = ()) -> None:
+    def __init__(self, directory: Path, plan: Plan, *, cores: Sequence[int] = (), greets: bytes = b"220") -> None:
+        """Start it, and wait until it `greets` so: 220 where its backend can be reached."""
         directory.mkdir(parents=True, exist_ok=True)
         configuration = directory / "config.toml"
         configuration.write_text(plan.text())
@@ -79,7 +80,7 @@ class Smtproxy:
         if plan.listener.get("tls_mode") == "implicit":  # it says nothing to who speaks in clear text
             self.child.wait_ready(lambda: bool(self.lines("backend_up")))
         else:
-            self.child.wait_ready(lambda: answers(self.port, b"220"))
+            self.child.wait_ready(lambda: answers(self.port, greets))
 
     @property
     def pid(self) -> int:
