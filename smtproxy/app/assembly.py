@@ -5,13 +5,14 @@ from the listener where they are the listener's matter.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
+from smtproxy.network.ceiling import Ceiling, Ceilings
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_context
@@ -101,7 +102,7 @@ def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
 
 
 def quotas(config: Config) -> Quotas:
-    """Return the counters of connections, for all listeners of a process."""
+    """Return the counters of connections, for all listeners of a worker."""
     table = config.quotas
     return Quotas(
         QuotaSettings(
@@ -124,8 +125,18 @@ def _one_client(config: Config) -> Grouping:
     return Grouping(config.quotas.ipv4_prefix, config.quotas.ipv6_prefix)
 
 
-def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: Journal) -> Pool:
-    """Return the pool of a backend; `embedded` says where the sample servers listen."""
+def pool(
+    config: Config,
+    name: str,
+    embedded: Mapping[str, Endpoint],
+    journal: Journal,
+    tls: ServerTls = CLEAR_TEXT,
+    ceiling: Callable[[str], Ceiling] | None = None,
+) -> Pool:
+    """Return the pool of a backend; `embedded` says where the sample servers listen.
+
+    `ceiling` finds the ceiling that all workers share, by the server's name.
+    """
     backend: Backend = config.backends[name]
     servers = [
         embedded[name] if backend.is_embedded else Endpoint(getattr(one, "host", ""), getattr(one, "port", 0))
@@ -135,7 +146,7 @@ def pool(config: Config, name: str, embedded: Mapping[str, Endpoint], journal: J
         relay_settings(config, listener).max_message_size for listener in config.listeners if listener.backend == name
     ]
     warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
-    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, server_tls(backend))
+    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, tls, ceiling)
 
 
 def server_tls(backend: Backend) -> ServerTls:
@@ -146,3 +157,11 @@ def server_tls(backend: Backend) -> ServerTls:
     return ServerTls(
         backend.tls, client_context(backend.tls_ca, verify=verify, oldest=backend.tls_oldest), backend.tls_name
     )
+
+
+def allow(config: Config, ceilings: Ceilings) -> None:
+    """Set what all workers together may hold at each server."""
+    for name, backend in config.backends.items():
+        if not backend.is_embedded:
+            for server in backend.servers:
+                ceilings.allow(name, str(server), backend.max_connections)

@@ -118,7 +118,7 @@ def _checks() -> Iterator[str]:
 def _about_limits() -> str:
     return " ".join(
         [
-            "Bounds of one session, or of the process where it says so. Each default has its origin beside it.",
+            "Bounds of one session, or of all where it says so. Each default has its origin beside it.",
             *(f"`{name}` must not be below {show_seconds(least)}." for name, least in MINIMA.items()),
             *(f"`{smaller}` must not be above `{larger}`." for smaller, larger in ORDER),
         ]

@@ -24,7 +24,8 @@ def plan(config: Config) -> str:
     """Write the plan, some ten lines for each listener and backend."""
     server, drain = config.server, show_seconds(config.server.drain_timeout)
     used = {listener.backend for listener in config.listeners}
-    parts = [f"smtproxy {server.hostname}, {server.workers} worker, up to {drain} to drain, log: {config.log.format}"]
+    workers = f"{server.workers} worker{'s' if server.workers > 1 else ''}"
+    parts = [f"smtproxy {server.hostname}, {workers}, up to {drain} to drain, log: {config.log.format}"]
     parts += [_block(f"listener {one.name} (role {one.role})", _listener(one)) for one in config.listeners]
     for name, backend in config.backends.items():
         parts.append(

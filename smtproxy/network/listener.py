@@ -29,7 +29,7 @@ class Listener:
     """One listening socket."""
 
     def __init__(self, sock: socket.socket, service: Service, sessions: set[Session], most: int) -> None:
-        """Accept from `sock`; `sessions` is the set of all sessions of the process, `most` how many there may be."""
+        """Accept from `sock`; `sessions` is the set of all sessions of the worker, `most` how many there may be."""
         self._socket = sock
         self._service = service
         self._sessions = sessions

@@ -3,6 +3,8 @@
 A *place* is the right to have one connection to a server; `max_connections` counts places per server, probes included
 (Exchange allows 20 connections per source). At the ceiling a session waits in line, and sessions that hold a place
 without using it are asked to give it back: the lease is a promise to those who use it, not to those who sit on it.
+Places are counted for all workers together (`ceiling.py`); the line is this worker's own, and its longest wait stands
+in the count, so that workers take turns as sessions do.
 
 *Full* and *down* are told apart: a server that turns a new connection away while we hold others is full, and the
 ceiling sinks to what is open; it is down only when nothing of ours is open there. Servers are tried in their order,
@@ -10,12 +12,13 @@ those that are down last: what was learned from one failure never refuses a mail
 """
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import trio
 
+from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.link import Link
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls
@@ -56,8 +59,8 @@ class Server:
     """One backend server and what is known of it."""
 
     endpoint: Endpoint
-    ceiling: int
-    open: int = 0
+    places: Ceiling
+    """How many connections there may be, and how many there are."""
     down: bool = False
     trouble: trio.Event = field(default_factory=trio.Event)
     """Set when a session finds it down: a probe is due."""
@@ -66,9 +69,10 @@ class Server:
     """It understands EHLO; some drop the connection instead of refusing it."""
     capabilities: Capabilities | None = None
     """From the last successful probe."""
-    lowered_at: float = 0.0
     clear: bool = False
     """A handshake failed that had not to succeed: connections are in clear text, until a probe has more luck."""
+    asked_at: float = 0.0
+    """Since when a first probe has waited for a place; 0: none does."""
     address: tuple[int, tuple[str, int]] | None = None
     """Family and address, resolved by the last probe; host names are not looked up in a session's way."""
 
@@ -76,6 +80,16 @@ class Server:
     def name(self) -> str:
         """host:port."""
         return str(self.endpoint)
+
+    @property
+    def open(self) -> int:
+        """Connections of this worker."""
+        return self.places.held
+
+    @property
+    def ceiling(self) -> int:
+        """Connections that all workers together may hold."""
+        return self.places.ceiling
 
 
 @dataclass(slots=True)
@@ -95,6 +109,8 @@ class Waiter:
 
     tried: frozenset[str]
     holder: Holder
+    since: float
+    """When it came."""
     arrived: trio.Event = field(default_factory=trio.Event)
     place: Place | None = None
 
@@ -111,11 +127,18 @@ class Pool:
         journal: Journal,
         warm: WarmConnections | None = None,
         tls: ServerTls = CLEAR_TEXT,
+        ceiling: Callable[[str], Ceiling] | None = None,
     ) -> None:
-        """`max_connections` is per server; `max_message_size` in octets bounds the SIZE that is offered."""
+        """`max_connections` is per server; `max_message_size` in octets bounds the SIZE that is offered.
+
+        `ceiling` finds what all workers share, by the server's name; None: this is the only worker.
+        """
         self.name = name
         self.max_connections = max_connections
-        self.servers = [Server(endpoint, max_connections) for endpoint in servers]
+        if ceiling is None:
+            self.servers = [Server(endpoint, Ceiling(Page(max_connections))) for endpoint in servers]
+        else:
+            self.servers = [Server(endpoint, ceiling(str(endpoint))) for endpoint in servers]
         self.offered: Capabilities | None = None
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
@@ -137,26 +160,43 @@ class Pool:
         usable = [server for server in self._in_order() if server.name not in tried]
         if not usable:
             return BackendFailed("none")
+        now = trio.current_time()
         for server in usable:
             if self._is_waited_for(server):
                 continue
             warm = None if fresh else self.warm.take(server.name)
             if warm is not None:
                 return self._hand_over(warm, server, holder)
-            if self._has_room(server):
-                return self._give(server, holder)
-        waiter = Waiter(tried, holder)
+            if self._count_one(server, now):
+                return self._place(server, holder)
+        waiter = Waiter(tried, holder, now)
         self._waiting[id(waiter)] = waiter
-        self.press(trio.current_time())
+        # Once more, behind the claim: what another worker gave back before it was heard rang no bell.
+        self._claim()
+        self._serve_line()
+        if waiter.place is not None:
+            return waiter.place
+        self.press(now)
         return waiter
 
     def take_for_probe(self, server: Server) -> Place | None:
-        """Return a place for a probe; None: the server is in full use, which is a sign of life."""
-        return self._give(server, None) if self._has_room(server) else None
+        """Return a place for a probe; None: the server is in full use, which is a sign of life.
+
+        A server that was never reached gets in line: without its first probe this worker can serve nobody.
+        """
+        if self._count_one(server, server.asked_at or trio.current_time()):
+            server.asked_at = 0.0
+            self._claim()
+            return self._place(server, None)
+        if server.capabilities is None and not server.asked_at:
+            server.asked_at = trio.current_time()
+            self._claim()
+        return None
 
     def leave_line(self, waiter: Waiter) -> None:
         """The session does not wait any more; a place that came too late goes to the next one."""
-        self._waiting.pop(id(waiter), None)
+        if self._waiting.pop(id(waiter), None) is not None:
+            self._claim()
         if waiter.place is not None:
             self.give_back(waiter.place)
 
@@ -165,13 +205,14 @@ class Pool:
         if place.given_back:
             return
         place.given_back = True
-        place.server.open -= 1
+        place.server.places.give()
         self._holders.pop(id(place), None)
         self._serve_line()
 
     def keep(self, place: Place, link: Link, upstream: Upstream) -> bool:
         """Keep a connection warm, place and all; False: it is to be closed, because others wait or there is no need."""
-        if self._waiting or place.server.open > place.server.ceiling or place.server.down:
+        places = place.server.places
+        if self._waiting or places.rivals or places.total > places.ceiling or place.server.down:
             return False
         place.holder = place.warm = None
         self._holders.pop(id(place), None)
@@ -180,7 +221,8 @@ class Pool:
 
     def press(self, now: float) -> None:
         """Others wait: ask those who hold a place without using it, the longest first, then those who stream slowly."""
-        if not self._waiting:
+        wanted = len(self._waiting) + max((server.places.rivals for server in self.servers), default=0)
+        if not wanted:
             return
         idle: list[tuple[float, Holder]] = []
         slow: list[Holder] = []
@@ -194,7 +236,7 @@ class Pool:
             elif since is None and holder.streaming:
                 slow.append(holder)
         idle.sort(key=lambda one: one[0])
-        for _, holder in idle[: len(self._waiting)]:
+        for _, holder in idle[:wanted]:
             holder.recall()
         for holder in slow:
             holder.recall()
@@ -206,8 +248,9 @@ class Pool:
         """Whether somebody in line would take a place there; those who tried it in vain hold up nobody."""
         return any(server.name not in waiter.tried for waiter in self._waiting.values())
 
-    def _has_room(self, server: Server) -> bool:
-        return server.open < server.ceiling or (self.warm.evict(server.name) and server.open < server.ceiling)
+    def _count_one(self, server: Server, since: float) -> bool:
+        """Count one more connection there, if there may be one; close a warm one for it."""
+        return server.places.take(since) or (self.warm.evict(server.name) and server.places.take(since))
 
     def _hand_over(self, warm: Warm, server: Server, holder: Holder) -> Place:
         """The place that the warm connection held goes on with a new holder."""
@@ -215,24 +258,44 @@ class Pool:
         self._holders[id(place)] = place
         return place
 
-    def _give(self, server: Server, holder: Holder | None) -> Place:
-        server.open += 1
+    def _place(self, server: Server, holder: Holder | None) -> Place:
+        """The place that was counted."""
         place = Place(server, holder)
         self._holders[id(place)] = place
         return place
 
     def _serve_line(self) -> None:
         """Give free places to those in line, first come first served."""
-        free = [server for server in self._in_order() if server.open < server.ceiling]
+        if not self._waiting:
+            return
+        free = [server for server in self._in_order() if server.places.has_room()]
         for waiter in tuple(self._waiting.values()) if free else ():
-            if not any(server.open < server.ceiling for server in free):
-                return
-            for server in free:
-                if server.name not in waiter.tried and server.open < server.ceiling:
+            if not free:
+                break
+            for server in tuple(free):
+                if server.name in waiter.tried:
+                    continue
+                if server.places.take(waiter.since):
                     del self._waiting[id(waiter)]
-                    waiter.place = self._give(server, waiter.holder)
+                    waiter.place = self._place(server, waiter.holder)
                     waiter.arrived.set()
                     break
+                free.remove(server)  # Those behind have waited shorter.
+        self._claim()
+
+    def _claim(self) -> None:
+        """Tell the other workers since when somebody of ours has waited for each server."""
+        for server in self.servers:
+            first = next((one.since for one in self._waiting.values() if server.name not in one.tried), 0.0)
+            server.places.claim(min(first or server.asked_at, server.asked_at or first))
+
+    def hear_bell(self) -> None:
+        """Another worker freed a place, or wants one: make room for it, and look whether there is one for us."""
+        for server in self.servers:
+            if server.places.rivals and not server.places.has_room():
+                self.warm.evict(server.name)
+        self._serve_line()
+        self.press(trio.current_time())
 
     @property
     def waiting(self) -> int:
@@ -269,9 +332,9 @@ class Pool:
 
     def failed(self, server: Server, reason: str, reply: str = "") -> None:
         """A connection could not be used: full if others are open there, else down. Its place is still held."""
-        if reason == "full" and server.open > 1:
-            server.ceiling = max(1, server.open - 1)
-            server.lowered_at = trio.current_time()
+        total = server.places.total
+        if reason == "full" and total > 1:
+            server.places.lower(total - 1, trio.current_time())
             self._journal.record(
                 Event.BACKEND_FULL,
                 {"backend": self.name, "server": server.name, "ceiling": server.ceiling, "reply": reply},
@@ -304,10 +367,8 @@ class Pool:
         """Close warm connections that are over, raise lowered ceilings, slowly. Called once a second."""
         self.warm.tidy(now)
         for server in self.servers:
-            if server.ceiling < self.max_connections and now - server.lowered_at >= RAISE_AFTER:
-                server.ceiling += 1
-                server.lowered_at = now
-                self._serve_line()
+            server.places.raise_after(RAISE_AFTER, now)
+        self._serve_line()
 
 
 async def resolve(endpoint: Endpoint) -> tuple[int, tuple[str, int]]:

@@ -16,13 +16,17 @@ from smtproxy.session.upstream import Stray, Upstream
 
 INTERVAL = 60.0
 """Seconds between probes of a server that is well."""
+AGAIN = 0.1
+"""Seconds until a first probe that found no place is tried again: without it a worker can serve nobody."""
 _READ = 65536
 
 
 async def watch(pool: Pool, server: Server, hostname: str, limits: Limits, probed: trio.Event) -> None:
     """Probe a server for ever; `probed` is set after the first time."""
     while True:
-        await probe(pool, server, hostname, limits)
+        if not await probe(pool, server, hostname, limits) and server.capabilities is None:
+            await trio.sleep(AGAIN)
+            continue
         probed.set()
         if server.down:
             await trio.sleep(server.pause)
@@ -38,11 +42,14 @@ async def _quiet(server: Server) -> None:
         await server.trouble.wait()
 
 
-async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> None:
-    """Connect, say EHLO (HELO) and STARTTLS where TLS is wanted, read what is offered, say QUIT."""
+async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> bool:
+    """Connect, say EHLO (HELO) and STARTTLS where TLS is wanted, read what is offered, say QUIT.
+
+    False: there was no place for it.
+    """
     place = pool.take_for_probe(server)
     if place is None:
-        return
+        return False
     try:
         asking = _Asking(pool, server, hostname, limits)
         upstream, reason = await asking.ask()
@@ -65,6 +72,7 @@ async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> No
             pool.failed(server, "full" if full else reason, text)
     finally:
         pool.give_back(place)
+    return True
 
 
 class _Asking:

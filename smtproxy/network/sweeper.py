@@ -1,4 +1,4 @@
-"""The sweeper: one task per process that looks after every session, once a second.
+"""The sweeper: one task per worker that looks after every session, once a second.
 
 It is the only watcher: deadlines, a client that hung up while its session waits for the backend, a backend that speaks
 while its session waits for the client. A second is precise enough for SMTP, and a task or a cancel scope per wait is
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import trio
 
+from smtproxy.network.ceiling import quieten
 from smtproxy.network.driver import Session
 from smtproxy.network.pool import Pool
 
@@ -26,3 +27,12 @@ async def sweep(sessions: Iterable[Session], pools: Sequence[Pool]) -> None:
         for pool in pools:
             pool.press(now)
             pool.tend(now)
+
+
+async def answer(bell: int, pools: Sequence[Pool]) -> None:
+    """Look for places whenever another worker rings, for ever."""
+    while True:
+        await trio.lowlevel.wait_readable(bell)
+        quieten(bell)
+        for pool in pools:
+            pool.hear_bell()

@@ -80,6 +80,11 @@ class WarmConnections:
                 self._kept.remove(warm)
                 _close(warm)
 
+    def stop(self) -> None:
+        """Close all of them, and keep none any more."""
+        self._most = 0
+        self.clear()
+
     def clear(self) -> None:
         """Close all of them."""
         kept, self._kept = self._kept, []

@@ -33,7 +33,7 @@ class Limits:
     clients: int = _count(
         100000, "clients whose connections are counted; 15 MB. Beyond them new ones are let in uncounted"
     )
-    sessions: int = _count(10000, "sessions of the process; beyond them clients wait in the kernel's queue")
+    sessions: int = _count(10000, "sessions of a worker; beyond them clients wait in the kernel's queue")
     tls_time: float = _limit(60, "a handshake is two round trips; Postfix smtpd_starttls_timeout = 300s")
     command_line: int = _count(4096, "RFC 5321 4.5.3.1.4 asks for 512 and more with extensions; Exchange takes 4 KiB")
     endless_line: int = _count(65536, "octets swallowed of one line before the session is closed; 16 command lines")
@@ -46,8 +46,8 @@ class Limits:
 
     # The body
     body_memory: int = _count(1048576, "octets of a body kept in memory, then streamed (auto) or in a file (hold)")
-    body_memory_total: int = _count(268435456, "the same for all sessions of the process together")
-    body_disk_total: int = _count(10737418240, "octets of held bodies on disk for all sessions together")
+    body_memory_total: int = _count(268435456, "the same for all sessions of all workers together")
+    body_disk_total: int = _count(10737418240, "octets of held bodies on disk, of all sessions of all workers")
     message_ceiling: int = _count(1073741824, "largest body where the check `size` is switched off")
     header: int = _count(262144, "octets searched for Message-ID and Received; Exchange MaxHeaderSize = 256 KB")
 

@@ -19,6 +19,11 @@ class Event(StrEnum):
     MESSAGE = "message"
     STARTING = "starting"
     LISTENING = "listening"
+    RELOADED = "reloaded"
+    RELOAD_FAILED = "reload_failed"
+    WORKER_STARTED = "worker_started"
+    WORKER_ENDED = "worker_ended"
+    WORKER_DIED = "worker_died"
     DRAINING = "draining"
     STOPPED = "stopped"
     BACKEND_UP = "backend_up"
@@ -39,6 +44,11 @@ LEVELS: Mapping[Event, str] = {
     Event.MESSAGE: "info",
     Event.STARTING: "info",
     Event.LISTENING: "info",
+    Event.RELOADED: "info",
+    Event.RELOAD_FAILED: "error",
+    Event.WORKER_STARTED: "info",
+    Event.WORKER_ENDED: "info",
+    Event.WORKER_DIED: "error",
     Event.DRAINING: "info",
     Event.STOPPED: "info",
     Event.BACKEND_UP: "info",
@@ -134,14 +144,36 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.STARTING: {
         "version": "version of smtproxy",
         "configuration": "path of the configuration",
-        "pid": "process id",
+        "pid": "process id of the supervisor: the one that signals are sent to",
         "hostname": "name in banner, EHLO answer and trace headers",
+        "workers": "number of processes that serve sessions",
     },
     Event.LISTENING: {
         "listener": "name of the listener",
         "address": "bound address with its real port",
     },
+    Event.RELOADED: {
+        "configuration": "path of the configuration that holds for new sessions from now on",
+        "needs_restart": "settings that were changed and will hold after a restart only",
+    },
+    Event.RELOAD_FAILED: {
+        "configuration": "path of the configuration; the one that was loaded before goes on",
+        "error": "what is wrong with it, as `check` says it: file:line: path: message",
+    },
+    Event.WORKER_STARTED: {
+        "pid": "process id of the worker",
+    },
+    Event.WORKER_ENDED: {
+        "pid": "process id of a worker that was told to end and has ended: its sessions are over",
+    },
+    Event.WORKER_DIED: {
+        "pid": "process id of a worker that ended unasked, with its sessions; 0: it could not be started",
+        "status": "its exit status; negative: the signal that killed it",
+        "error": "name of that signal, or why no process could be started",
+        "retry": "seconds until another one takes its place; not there while the server stops",
+    },
     Event.DRAINING: {
+        "pid": "process id of the worker",
         "sessions": "sessions still running",
         "timeout": "seconds they may take",
     },

@@ -175,7 +175,7 @@ def lowered(pid: int, which: int, limit: int) -> Iterator[None]:
 
 
 def descriptors(proxy: Smtproxy) -> int:
-    return len(list(Path(f"/proc/{proxy.pid}/fd").iterdir()))
+    return len(list(Path(f"/proc/{proxy.workers[0]}/fd").iterdir()))
 
 
 def send(proxy: Smtproxy, text: str = "hello") -> int:
@@ -193,7 +193,7 @@ def send(proxy: Smtproxy, text: str = "hello") -> int:
 def test_descriptors_run_out(backend: str, tmp_path: Path) -> None:
     with Smtproxy(tmp_path / "proxy", Plan(servers=[backend], backend={"idle": {"connections": 0}})) as proxy:
         assert send(proxy) == 250
-        with lowered(proxy.pid, resource.RLIMIT_NOFILE, descriptors(proxy) + 10):
+        with lowered(proxy.workers[0], resource.RLIMIT_NOFILE, descriptors(proxy) + 10):
             crowd = [socket.create_connection((HOST, proxy.port)) for _ in range(20)]
             proxy.wait_lines("accept_paused", 1)
             # One that was let in asks for a backend connection, for which there is no descriptor.
@@ -224,7 +224,7 @@ def test_the_disk_is_full(backend: str, tmp_path: Path) -> None:
     large = "\r\n".join("x" * 70 for _ in range(40_000))
     with Smtproxy(tmp_path / "proxy", plan) as proxy:
         before = descriptors(proxy)
-        with lowered(proxy.pid, resource.RLIMIT_FSIZE, MEGABYTE):
+        with lowered(proxy.workers[0], resource.RLIMIT_FSIZE, MEGABYTE):
             assert send(proxy, large) == 452
             assert send(proxy) == 250
         assert send(proxy, large) == 250

@@ -295,7 +295,7 @@ async def test_no_connection_is_kept_that_is_in_the_way(mock_clock: MockClock, w
         elif why == "down":
             here.first.down = True
         elif why == "lowered":
-            here.first.ceiling = 1
+            here.first.places.lower(1, trio.current_time())
         else:
             assert here.keep(other)
         assert not here.keep(place)

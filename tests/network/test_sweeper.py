@@ -79,8 +79,7 @@ async def test_holders_are_asked_for_their_places_while_others_wait(mock_clock: 
 async def test_pools_are_tended(mock_clock: MockClock) -> None:
     async with stage(warm=1) as here, sweeping(here):
         assert (await here.mail(LETTER)).code == 250
-        here.server.ceiling -= 1
-        here.server.lowered_at = trio.current_time()
+        here.server.places.lower(here.server.ceiling - 1, trio.current_time())
         for _ in range(round(RAISE_AFTER)):
             assert here.server.ceiling < here.pool.max_connections
             await here.pass_time(INTERVAL)

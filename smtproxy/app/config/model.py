@@ -4,6 +4,7 @@ The names are a contract (tools depend on them): what was published once must ne
 classes is right by construction; only `load` makes them.
 """
 
+import os
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -36,9 +37,15 @@ def system_name() -> str:
         return "localhost"
 
 
-def _one_worker(value: object) -> object:
-    if type(value) is not int or value != 1:
-        raise ValueError("must be 1: more than one worker comes with the next version")
+MOST_WORKERS: Final = 64
+"""Beyond that the lock on the ceilings (network/ceiling.py) would be the limit, and nobody has measured it."""
+
+
+def _workers(value: object) -> object:
+    if value == "auto":
+        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    if type(value) is not int or not 1 <= value <= MOST_WORKERS:
+        raise ValueError(f'must be a number from 1 to {MOST_WORKERS}, or "auto" for one per core')
     return value
 
 
@@ -66,7 +73,12 @@ class Server(BaseModel):
         ),
     ]
     workers: Annotated[
-        int, BeforeValidator(_one_worker), Field(description="Processes that serve sessions: one in this version.")
+        int,
+        BeforeValidator(_workers),
+        Field(
+            description='Processes that serve sessions; "auto" starts one for each core that this process may use. '
+            "Changed by a restart only.",
+        ),
     ] = 1
     drain_timeout: Annotated[
         Duration, Field(description="How long running sessions may go on after SIGTERM before they are cut off.")

@@ -106,6 +106,11 @@ class Writer:
             if self._pending() and not self._flush_alone():
                 await trio.sleep(RETRY)
 
+    def flush(self) -> None:
+        """Write what waits and is taken now. For a process without a loop, in place of `drain()`."""
+        if self._pending():
+            self._flush_alone()
+
     def close(self, timeout: float = FLUSH_TIME) -> None:
         """Write what waits, for at most `timeout` seconds; the rest is lost. Blocks: call it after the loop."""
         self._thread = get_ident()

@@ -68,13 +68,13 @@ class Smtproxy:
     def __init__(self, directory: Path, plan: Plan, *, cores: Sequence[int] = (), greets: bytes = b"220") -> None:
         """Start it, and wait until it `greets` so: 220 where its backend can be reached."""
         directory.mkdir(parents=True, exist_ok=True)
-        configuration = directory / "config.toml"
-        configuration.write_text(plan.text())
+        self.configuration = directory / "config.toml"
+        self.configuration.write_text(plan.text())
         self._read = 0
         self._rest = b""
         self._lines: list[Line] = []
         with on_cores(cores):
-            self.child = Child("smtproxy", [*COMMAND, str(configuration)], directory, cwd=ROOT)
+            self.child = Child("smtproxy", [*COMMAND, str(self.configuration)], directory, cwd=ROOT)
         self.child.wait_ready(lambda: bool(self.lines("listening")))
         self.port = int(str(self.lines("listening")[0]["address"]).rpartition(":")[2])
         if plan.listener.get("tls_mode") == "implicit":  # it says nothing to who speaks in clear text
@@ -86,6 +86,12 @@ class Smtproxy:
     def pid(self) -> int:
         """The root of its process tree."""
         return self.child.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that were started to serve sessions and have not been told to be over, oldest first."""
+        ended = {line["pid"] for event in ("worker_ended", "worker_died") for line in self.lines(event)}
+        return [int(str(line["pid"])) for line in self.lines("worker_started") if line["pid"] not in ended]
 
     def __enter__(self) -> Self:
         return self
@@ -111,6 +117,11 @@ class Smtproxy:
         """Wait until that many lines of the event are written, and return all there are."""
         wait_until(lambda: len(self.lines(event)) >= count, patience, f"fewer than {count} log lines `{event}`")
         return self.lines(event)
+
+    def reload(self, plan: Plan | str) -> None:
+        """Write another configuration and send SIGHUP; do not wait for what comes of it."""
+        self.configuration.write_text(plan if isinstance(plan, str) else plan.text())
+        os.kill(self.pid, signal.SIGHUP)
 
     def terminate(self, patience: float = 20) -> int:
         """Send SIGTERM and return the exit status: 0 after a drain."""

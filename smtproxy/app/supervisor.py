@@ -1,0 +1,468 @@
+"""The supervisor: holds the listening sockets and the ceilings, keeps the workers alive, obeys signals.
+
+It serves nobody itself and never runs trio or a thread, so that it can be forked at any time: a worker begins with the
+very configuration and sockets that were checked here, in some milliseconds, and shares the memory of the program. (A
+new interpreter would have to read the configuration again, and might find another one.)
+
+A *generation* is the workers of one configuration. A reload starts a new generation beside the old one and lets the old
+one retire once every new worker accepts clients; if one of them fails to start, the old generation stays. So a worker
+never changes its configuration, and no client waits for a reload.
+"""
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from smtproxy import __version__
+from smtproxy.app.assembly import allow
+from smtproxy.app.bindings import Arrangement, BindError, Bindings
+from smtproxy.app.config import Config, ConfigErrors, load
+from smtproxy.app.control import GONE, Line, Order, Report
+from smtproxy.app.generation import Generation, prepare
+from smtproxy.app.log import LineJournal, configure_structlog, open_log
+from smtproxy.app.systemd import Notifier
+from smtproxy.app.worker import BEAT, Worker
+from smtproxy.network.ceiling import Ceilings
+from smtproxy.network.sockets import bound
+from smtproxy.network.tls import CertificateError
+from smtproxy.session.records import Event
+
+FAILED = 1
+"""Exit status when an address cannot be bound, no worker can start, or one did not end well."""
+ROWS = 4
+"""Rows of the ceilings for each worker: so many generations may serve sessions at the same time."""
+FEWEST_ROWS = 16
+STEADY = 10.0
+"""Seconds after which a worker counts as well: if it dies then, another one starts at once."""
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds until a worker is started that died at once: doubled each time between these two."""
+FLUSH = 0.1
+"""Seconds after which a stalled log is tried again."""
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_STDOUT = 1
+_HANGS_AFTER = 5.0
+"""Signs of life a worker may miss, or half the watchdog's time, whichever is more."""
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """A worker, as its supervisor knows it."""
+
+    pid: int
+    row: int
+    line: Line
+    generation: Generation
+    started: float
+    beat: float
+    ready: bool = False
+    told: Order | None = None
+
+
+@dataclass(slots=True)
+class Vacancy:
+    """A worker that died, and is to be replaced."""
+
+    due: float
+    generation: Generation
+
+
+@dataclass(slots=True)
+class Pause:
+    """How long to wait before the next start; grows while workers die young."""
+
+    seconds: float = 0.0
+
+    def after(self, lived: float) -> float:
+        """Return the pause after a worker that lived so long."""
+        young = lived < STEADY
+        pause, self.seconds = (
+            (self.seconds, min(max(self.seconds * 2, FIRST_PAUSE), LONGEST_PAUSE)) if young else (0.0, 0.0)
+        )
+        return pause
+
+
+@dataclass(slots=True)
+class _State:
+    """What changes while it runs."""
+
+    children: list[Child] = field(default_factory=list)
+    vacancies: list[Vacancy] = field(default_factory=list)
+    coming: Generation | None = None
+    """The generation that is to take over as soon as all of its workers accept clients."""
+    announced: bool = False
+    """The first generation has taken over."""
+    reload_wanted: bool = False
+    stopping: bool = False
+    failed: bool = False
+    cut: int = 0
+
+
+class Supervisor:
+    """All workers, and what they share."""
+
+    def __init__(self, config: Config, bindings: Bindings, notifier: Notifier) -> None:
+        """Supervise `config.server.workers` workers. Raises BindError, CertificateError."""
+        self._count = config.server.workers
+        self._bindings = bindings
+        self._notifier = notifier
+        self._current = prepare(config, bindings)
+        bindings.settle(self._current.arrangement)
+        self._journal = self._open_log(config)
+        self._ceilings = Ceilings(max(self._count * ROWS, FEWEST_ROWS))
+        self._pause = Pause()
+        self._fed = 0.0
+        self._state = _State()
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; return the exit status."""
+        config = self._current.config
+        self._journal.record(
+            Event.STARTING,
+            {
+                "version": __version__,
+                "configuration": str(config.path),
+                "pid": os.getpid(),
+                "hostname": config.server.hostname,
+                "workers": self._count,
+            },
+        )
+        allow(config, self._ceilings)
+        gc.freeze()  # What is there now is shared with all workers until somebody writes to it.
+        with _signals() as heard:
+            self._start(self._current)
+            while self._state.children or self._state.vacancies:
+                for number in self._wait(heard):
+                    self._obey(number)
+                self._look_after()
+        cut = self._state.cut
+        self._journal.record(Event.STOPPED, {"sessions": cut, "reason": "cut off" if cut else "drained"})
+        self._journal.close()
+        self._bindings.close()
+        self._ceilings.close()
+        return FAILED if self._state.failed else 0
+
+    # Waiting
+
+    def _wait(self, heard: socket.socket) -> list[int]:
+        """Wait until something is to be done; return the signals that came."""
+        poll = select.poll()
+        poll.register(heard, select.POLLIN)
+        lines = {child.line.sock.fileno(): child for child in self._state.children}
+        for descriptor in lines:
+            poll.register(descriptor, select.POLLIN)
+        numbers: list[int] = []
+        for descriptor, _ in poll.poll(self._milliseconds()):
+            if descriptor in lines:
+                self._listen(lines[descriptor])
+            else:
+                numbers += heard.recv(4096)
+        return numbers
+
+    def _milliseconds(self) -> float | None:
+        """How long nothing is to be done, if nothing happens."""
+        now = time.monotonic()
+        dues = [one.due for one in self._state.vacancies]
+        if self._notifier.watchdog:
+            dues.append(now + min(BEAT, self._notifier.watchdog / 4))
+        if self._journal.writer.waiting:
+            dues.append(now + FLUSH)
+        return max(0.0, min(dues) - now) * 1000 if dues else None
+
+    def _look_after(self) -> None:
+        """Do what is due."""
+        state, now = self._state, time.monotonic()
+        for vacancy in [one for one in state.vacancies if one.due <= now]:
+            state.vacancies.remove(vacancy)
+            self._fork(vacancy.generation)
+        if state.reload_wanted and not state.coming and state.announced and not state.stopping:
+            state.reload_wanted = False
+            self._reload()
+        self._feed_watchdog(now)
+        self._journal.writer.flush()
+
+    def _feed_watchdog(self, now: float) -> None:
+        """Tell systemd that all is well, if it is: one loop that hangs is enough to keep silent."""
+        watchdog = self._notifier.watchdog
+        patience = max(_HANGS_AFTER * BEAT, watchdog / 2)
+        if (
+            watchdog
+            and now - self._fed >= watchdog / 4
+            and all(now - one.beat < patience for one in self._state.children)
+        ):
+            self._fed = now
+            self._notifier.feed()
+
+    # Signals
+
+    def _obey(self, number: int) -> None:
+        """The first SIGTERM or SIGINT begins the end; whoever asks again is in a hurry."""
+        state = self._state
+        if number == signal.SIGHUP:
+            state.reload_wanted = True
+            return
+        order = Order.CUT if state.stopping else Order.DRAIN
+        if not state.stopping:
+            state.stopping = True
+            self._notifier.stopping()
+            state.vacancies.clear()
+            # What waits in the queues has nobody to wait for any more: reset now, it goes to the next MX at once.
+            self._bindings.close()
+        for child in state.children:
+            self._tell(child, order)
+
+    def _tell(self, child: Child, order: Order) -> None:
+        child.told = order
+        child.line.say(order)
+
+    # Reload
+
+    def _reload(self) -> None:
+        """Start a generation with the configuration as it is now; if that cannot be, all stays as it was."""
+        state = self._state
+        self._notifier.reloading()
+        if len(state.children) + len(state.vacancies) + self._count > self._ceilings.rows:
+            self._refuse(["too many workers of earlier configurations still serve sessions: try again later"])
+            return
+        try:
+            config = load(self._current.config.path)
+            coming = prepare(config, self._bindings)
+        except ConfigErrors as wrong:
+            self._refuse(map(str, wrong.errors))
+        except (BindError, CertificateError) as wrong:
+            self._refuse([str(wrong)])
+        else:
+            allow(config, self._ceilings)
+            state.coming = coming
+            self._start(coming)
+
+    def _refuse(self, errors: Sequence[str] | Iterator[str]) -> None:
+        for error in errors:
+            self._journal.record(Event.RELOAD_FAILED, {"configuration": str(self._current.config.path), "error": error})
+        self._notifier.ready()
+
+    def _take_over(self, coming: Generation) -> None:
+        """All workers of a new generation accept clients: the one before retires."""
+        state, before = self._state, self._current
+        self._bindings.settle(coming.arrangement)
+        state.coming, self._current = None, coming
+        state.vacancies.clear()
+        for child in state.children:
+            if child.generation is not coming and child.told is None:
+                self._tell(child, Order.RETIRE)
+        if coming.config.log != before.config.log:
+            self._journal.close()
+            self._journal = self._open_log(coming.config)
+        restart = ["server.workers"] if coming.config.server.workers != self._count else []
+        self._journal.record(Event.RELOADED, {"configuration": str(coming.config.path), "needs_restart": restart})
+
+    def _give_up(self, coming: Generation, error: str) -> None:
+        """A worker of a new generation could not start: those of the old one are still there."""
+        state = self._state
+        state.coming = None
+        self._bindings.discard()
+        allow(self._current.config, self._ceilings)
+        for child in state.children:
+            if child.generation is coming:
+                self._tell(child, Order.DRAIN)
+        self._refuse([error])
+
+    # Workers
+
+    def _start(self, generation: Generation) -> None:
+        for _ in range(self._count):
+            if not self._fork(generation):
+                return
+
+    def _fork(self, generation: Generation) -> bool:
+        """Start one worker; False: the system does not let us."""
+        taken = {child.row for child in self._state.children}
+        row = next(row for row in range(self._ceilings.rows) if row not in taken)
+        ours, theirs = socket.socketpair()
+        # A signal must not find the child with the handlers of its parent.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                _become(lambda: self._work(generation, row, Line(theirs)))
+        except OSError as error:  # No memory, or no process left.
+            ours.close()
+            self._died(generation, {"pid": 0, "status": 0, "error": error.strerror}, lived=0.0)
+            return False
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            theirs.close()
+        now = time.monotonic()
+        self._state.children.append(Child(pid, row, Line(ours), generation, now, now))
+        self._journal.record(Event.WORKER_STARTED, {"pid": pid})
+        return True
+
+    def _work(self, generation: Generation, row: int, line: Line) -> None:
+        """Be a worker; called in the child, which has inherited everything."""
+        for child in self._state.children:
+            child.line.close()  # Else it would keep its brothers from noticing that their supervisor is gone.
+        journal = self._open_log(generation.config)
+        worker = Worker(
+            generation,
+            journal,
+            self._ceilings,
+            row,
+            line,
+            workers=self._count,
+            beats=self._notifier.watchdog > 0,
+        )
+        try:
+            trio.run(worker.run)
+        finally:
+            journal.close()
+
+    def _listen(self, child: Child) -> None:
+        for word in child.line.hear():
+            kind, _, number = word.partition(" ")
+            if word == GONE:
+                self._bury(child)
+            elif kind == Report.READY:
+                child.ready = True
+                self._got_ready(child.generation)
+            elif kind == Report.CUT:
+                self._state.cut += int(number)
+            child.beat = time.monotonic()
+
+    def _got_ready(self, generation: Generation) -> None:
+        state = self._state
+        ready = [child for child in state.children if child.generation is generation and child.ready]
+        if len(ready) < self._count or state.stopping:
+            return
+        if generation is state.coming:
+            self._take_over(generation)
+        elif state.announced:
+            return  # Somebody took the place of one that died.
+        state.announced = True
+        self._announce(generation)
+        self._notifier.ready()
+
+    def _bury(self, child: Child) -> None:
+        """A worker has ended: its places are free, its sessions are gone, its clients will come again."""
+        state = self._state
+        _, status = os.waitpid(child.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        child.line.close()
+        state.children.remove(child)
+        self._ceilings.vacate(child.row)
+        if code == 0 and child.told is not None:
+            self._journal.record(Event.WORKER_ENDED, {"pid": child.pid})
+            return
+        how = {"pid": child.pid, "status": code, "error": _signal_name(code)}
+        if child.told is not None or state.stopping:
+            state.failed = state.failed or state.stopping
+            self._journal.record(Event.WORKER_DIED, how)
+        else:
+            self._died(child.generation, how, lived=time.monotonic() - child.started)
+
+    def _died(self, generation: Generation, how: dict[str, object], *, lived: float) -> None:
+        """A worker is missing."""
+        state = self._state
+        if not state.announced:
+            # The start failed, and would fail again: whoever started us must see that.
+            self._journal.record(Event.WORKER_DIED, how)
+            state.failed = state.stopping = True
+            for child in state.children:
+                self._tell(child, Order.CUT)
+        elif generation is state.coming:
+            self._journal.record(Event.WORKER_DIED, how)
+            self._give_up(generation, "a worker could not start with it")
+        else:
+            pause = self._pause.after(lived)
+            self._journal.record(Event.WORKER_DIED, how | {"retry": pause})
+            state.vacancies.append(Vacancy(time.monotonic() + pause, generation))
+
+    # Log
+
+    def _open_log(self, config: Config) -> LineJournal:
+        journal = open_log(_STDOUT, config.log.format)
+        configure_structlog(journal)
+        return journal
+
+    def _announce(self, generation: Generation) -> None:
+        """Tell where clients are accepted."""
+        config = generation.config
+        for place, sock in generation.arrangement:
+            self._journal.record(
+                Event.LISTENING, {"listener": config.listeners[place].name, "address": str(bound(sock))}
+            )
+        _introduce_sample(config, generation.arrangement, self._journal)
+
+
+def _introduce_sample(config: Config, arrangement: Arrangement, journal: LineJournal) -> None:
+    """Tell a new user where the mail goes (nowhere), and how to send one."""
+    for place, sock in arrangement:
+        listener = config.listeners[place]
+        if not config.backends[listener.backend].is_embedded:
+            continue
+        domain = next((one for one in listener.domains if one != "*"), "example.org")
+        address = bound(sock)
+        # Single quotes only: neither of the two formats of the log has to escape them.
+        command = (
+            "python3 -c 'import smtplib, sys; smtplib.SMTP(*sys.argv[1:3]).sendmail(*sys.argv[3:])' "
+            f"{address.host} {address.port} me@example.net you@{domain} 'Subject: A test'"
+        )
+        journal.record(
+            Event.SAMPLE_BACKEND,
+            {
+                "backend": listener.backend,
+                "directory": str(config.sample.directory),
+                "warning": "embedded sample backend: mail goes nowhere but into this directory",
+                "try": command,
+            },
+        )
+        return
+
+
+def _become(work: Callable[[], None]) -> None:
+    """Do nothing but this work in a process that was just forked, and end it. Signals are blocked."""
+    status = FAILED
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in SIGNALS:
+            # They go to the whole process group, or to the whole service: the supervisor says what follows from them.
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        work()
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing of the parent's stack is to go on in the child
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
+
+
+def _signal_name(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else ""
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[socket.socket]:
+    """Have the numbers of signals come as octets."""
+    heard, told = socket.socketpair()
+    told.setblocking(False)  # noqa: FBT003 - the name of the method says it
+    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    try:
+        yield heard
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        heard.close()
+        told.close()

@@ -1,0 +1,235 @@
+"""A worker: the process that serves sessions, under one configuration for all its life.
+
+Order of its start: the sample backend where one is configured, one probe of each server, then accept. Its end: stop
+accepting, let transactions finish, say 421 to those who are between two, cut off what is left after `drain_timeout`,
+but never a session that waits for the reply to its final dot. A worker that retires does the first of these alone: its
+sessions end by themselves, with the configuration they began with.
+"""
+
+import contextlib
+import os
+import resource
+import time
+from functools import partial
+
+import trio
+
+from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tarpit
+from smtproxy.app.config import Config
+from smtproxy.app.control import GONE, Line, Order, Report
+from smtproxy.app.generation import Generation
+from smtproxy.app.log import LineJournal
+from smtproxy.network.ceiling import Ceiling, Ceilings, Page
+from smtproxy.network.driver import Service, Session
+from smtproxy.network.listener import Listener
+from smtproxy.network.pool import Pool
+from smtproxy.network.probe import watch
+from smtproxy.network.sockets import Endpoint
+from smtproxy.network.sweeper import answer, sweep
+from smtproxy.sample.mailstore import MailStore
+from smtproxy.sample.profiles import embedded
+from smtproxy.sample.record import BackendRecord
+from smtproxy.sample.script import Script
+from smtproxy.sample.server import serve as serve_sample
+from smtproxy.session.memory import Memory
+from smtproxy.session.records import Event
+from smtproxy.session.settings import BodyMode
+
+FIRST_PROBE = 5.0
+"""Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile."""
+BEAT = 1.0
+"""Seconds between two signs of life, while somebody asks for them."""
+RESERVE = 64
+"""File descriptors for everything but sessions: listeners, log, probes, bells, the standard library."""
+_MANY = 1 << 20
+"""What "unlimited" is taken for."""
+
+
+class Worker:
+    """Everything that runs in this process."""
+
+    def __init__(
+        self,
+        generation: Generation,
+        journal: LineJournal,
+        ceilings: Ceilings,
+        row: int,
+        line: Line,
+        *,
+        workers: int,
+        beats: bool,
+    ) -> None:
+        """Be one of `workers`, the one with this `row` of the ceilings; `line` leads to the supervisor.
+
+        `beats`: give signs of life.
+        """
+        self._generation = generation
+        self._config = generation.config
+        self._journal = journal
+        self._ceilings = ceilings
+        self._row = row
+        self._line = line
+        self._workers = workers
+        self._beats = beats
+        self._sessions: set[Session] = set()
+        self._pools: dict[str, Pool] = {}
+        self._cut: set[Session] = set()
+        self._asked_to_end = trio.Event()
+        self._asked_to_drain = trio.Event()
+        self._first_probes = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Start, serve, drain or retire."""
+        async with trio.open_nursery() as background:
+            background.start_soon(self._obey)
+            background.start_soon(self._journal.writer.drain)
+            if self._beats:
+                background.start_soon(self._beat)
+            await self._start_backends(background)
+            pools = tuple(self._pools.values())
+            background.start_soon(answer, self._ceilings.bell(self._row), pools)
+            background.start_soon(sweep, self._sessions, pools)
+            async with trio.open_nursery() as serving:
+                await self._accept(serving)
+                for made in pools:
+                    made.warm.stop()
+                if self._asked_to_drain.is_set():
+                    self._begin_to_drain(background)
+                else:
+                    background.start_soon(self._drain_later, background)
+            background.cancel_scope.cancel()
+        self._line.say(f"{Report.CUT} {len(self._cut)}")
+
+    async def _start_backends(self, background: trio.Nursery) -> None:
+        config = self._config
+        probes: list[trio.Event] = []
+        offset = time.monotonic() - trio.current_time()
+
+        def ceiling(backend: str, server: str) -> Ceiling:
+            page = self._ceilings.page(backend, server)
+            if page is None:  # A sample server is this worker's own.
+                return Ceiling(Page(config.backends[backend].max_connections))
+            return Ceiling(page, self._row, offset)
+
+        for name, backend in config.backends.items():
+            samples: dict[str, Endpoint] = {}
+            if backend.is_embedded:
+                host, port = await background.start(
+                    serve_sample,
+                    embedded("exchange"),
+                    Script(),
+                    BackendRecord(keep=False),
+                    MailStore(config.sample.directory),
+                )
+                samples[name] = Endpoint(host, port)
+            security = self._generation.servers[name]
+            self._pools[name] = made = pool(config, name, samples, self._journal, security, partial(ceiling, name))
+            for server in made.servers:
+                probed = trio.Event()
+                probes.append(probed)
+                background.start_soon(watch, made, server, config.server.hostname, config.limits, probed)
+        self._first_probes.deadline = trio.current_time() + FIRST_PROBE
+        with self._first_probes:
+            for probed in probes:
+                await probed.wait()
+
+    async def _accept(self, serving: trio.Nursery) -> None:
+        """Accept clients until somebody asks for the end; their sessions run in `serving`."""
+        async with trio.open_nursery() as accepting:
+            for listener in self._listeners():
+                accepting.start_soon(listener.serve, serving)
+            if not self._asked_to_end.is_set():
+                self._line.say(Report.READY)
+            await self._asked_to_end.wait()
+            accepting.cancel_scope.cancel()
+        # Not before the last of them has stopped: one may be in the middle of its batch. The supervisor has them, too:
+        # what waits in their queues waits for the next worker.
+        for _, sock in self._generation.arrangement:
+            sock.close()
+
+    def _listeners(self) -> list[Listener]:
+        config = self._config
+        counters, delayed = quotas(config), tarpit(config)
+        memory = Memory(config.limits.body_memory_total // self._workers)
+        disk = Memory(config.limits.body_disk_total // self._workers)
+        services = [
+            Service(
+                relay_settings(config, listener),
+                policy(config, listener),
+                self._pools[listener.backend],
+                self._journal,
+                memory,
+                disk,
+                tls=context,
+                quotas=counters,
+                tarpit=delayed,
+                balancers=listener.proxy_protocol,
+            )
+            for listener, context in zip(config.listeners, self._generation.contexts, strict=True)
+        ]
+        most = most_sessions(config, _descriptors())
+        return [Listener(sock, services[place], self._sessions, most) for place, sock in self._generation.arrangement]
+
+    async def _drain_later(self, background: trio.Nursery) -> None:
+        """Retired; drain when that is wanted, too."""
+        await self._asked_to_drain.wait()
+        self._begin_to_drain(background)
+
+    def _begin_to_drain(self, background: trio.Nursery) -> None:
+        """Ask all sessions to come to an end."""
+        timeout = self._config.server.drain_timeout
+        self._journal.record(Event.DRAINING, {"pid": os.getpid(), "sessions": len(self._sessions), "timeout": timeout})
+        for session in tuple(self._sessions):
+            session.shut_down()
+        background.start_soon(self._cut_off, timeout)
+
+    async def _cut_off(self, patience: float) -> None:
+        """End the sessions that are left, but for those whose message is committed."""
+        await trio.sleep(patience)
+        while self._sessions:
+            # Again and again: one whose message was committed may go on to the next one.
+            for session in self._sessions - self._cut:
+                if not session.committed and not session.over:
+                    self._cut.add(session)
+                    session.cut_off()
+            await trio.sleep(1)
+
+    async def _obey(self) -> None:
+        """Do what the supervisor says; if it is gone, nobody else will ever ask for the end."""
+        words: list[str] = []
+        while GONE not in words:
+            await trio.lowlevel.wait_readable(self._line.sock)
+            words = self._line.hear()
+            for word in words:
+                self._asked_to_end.set()
+                self._first_probes.cancel()
+                if word != Order.RETIRE:
+                    self._asked_to_drain.set()
+                if word == Order.CUT:
+                    await self._cut_off(0)
+
+    async def _beat(self) -> None:
+        """Say once a second that this loop runs."""
+        while True:
+            self._line.say(Report.BEAT)
+            await trio.sleep(BEAT)
+
+
+def most_sessions(config: Config, descriptors: int) -> int:
+    """Return how many sessions there may be with so many file descriptors: backends and held bodies need theirs, too.
+
+    Running out of descriptors would not stop at accepting clients: those inside could not reach the backend any more.
+    """
+    backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
+    each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
+    return max(1, min(config.limits.sessions, (descriptors - backends - RESERVE) // each))
+
+
+def _descriptors() -> int:
+    """Raise the soft limit of file descriptors to the hard one; return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return soft if soft >= 0 else _MANY
