@@ -12,7 +12,7 @@ from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.listeners import Listener
-from smtproxy.network.ceiling import Ceiling, Ceilings
+from smtproxy.network.ceiling import Ceiling
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_context
@@ -29,7 +29,7 @@ from smtproxy.policy.checks import (
 )
 from smtproxy.policy.findings import Action, OnError
 from smtproxy.policy.judge import Check, Policy
-from smtproxy.policy.quotas import Quotas, QuotaSettings
+from smtproxy.policy.quotas import QuotaSettings
 from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
 from smtproxy.session.settings import BackendTls, ClientTls, RelaySettings
@@ -101,17 +101,15 @@ def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
     return protocol_errors.ProtocolErrorsOptions(errors.soft, errors.hard, errors.delay)
 
 
-def quotas(config: Config) -> Quotas:
-    """Return the counters of connections, for all listeners of a worker."""
+def quotas(config: Config) -> QuotaSettings:
+    """Return how many connections a client may have, at all listeners together."""
     table = config.quotas
-    return Quotas(
-        QuotaSettings(
-            table.connections,
-            table.connections_per_minute,
-            _one_client(config),
-            table.exempt,
-            config.limits.clients,
-        )
+    return QuotaSettings(
+        table.connections,
+        table.connections_per_minute,
+        _one_client(config),
+        table.exempt,
+        config.limits.clients,
     )
 
 
@@ -157,11 +155,3 @@ def server_tls(backend: Backend) -> ServerTls:
     return ServerTls(
         backend.tls, client_context(backend.tls_ca, verify=verify, oldest=backend.tls_oldest), backend.tls_name
     )
-
-
-def allow(config: Config, ceilings: Ceilings) -> None:
-    """Set what all workers together may hold at each server."""
-    for name, backend in config.backends.items():
-        if not backend.is_embedded:
-            for server in backend.servers:
-                ceilings.allow(name, str(server), backend.max_connections)

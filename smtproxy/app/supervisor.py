@@ -1,4 +1,4 @@
-"""The supervisor: holds the listening sockets and the ceilings, keeps the workers alive, obeys signals.
+"""The supervisor: holds the listening sockets and what all workers share, keeps the workers alive, obeys signals.
 
 It serves nobody itself and never runs trio or a thread, so that it can be forked at any time: a worker begins with the
 very configuration and sockets that were checked here, in some milliseconds, and shares the memory of the program. (A
@@ -24,24 +24,20 @@ from dataclasses import dataclass, field
 import trio
 
 from smtproxy import __version__
-from smtproxy.app.assembly import allow
 from smtproxy.app.bindings import Arrangement, BindError, Bindings
 from smtproxy.app.config import Config, ConfigErrors, load
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation, prepare
 from smtproxy.app.log import LineJournal, configure_structlog, open_log
+from smtproxy.app.shared import Shared
 from smtproxy.app.systemd import Notifier
 from smtproxy.app.worker import BEAT, Worker
-from smtproxy.network.ceiling import Ceilings
 from smtproxy.network.sockets import bound
 from smtproxy.network.tls import CertificateError
 from smtproxy.session.records import Event
 
 FAILED = 1
 """Exit status when an address cannot be bound, no worker can start, or one did not end well."""
-ROWS = 4
-"""Rows of the ceilings for each worker: so many generations may serve sessions at the same time."""
-FEWEST_ROWS = 16
 STEADY = 10.0
 """Seconds after which a worker counts as well: if it dies then, another one starts at once."""
 FIRST_PAUSE = 0.5
@@ -119,7 +115,8 @@ class Supervisor:
         self._current = prepare(config, bindings)
         bindings.settle(self._current.arrangement)
         self._journal = self._open_log(config)
-        self._ceilings = Ceilings(max(self._count * ROWS, FEWEST_ROWS))
+        self._clients = config.limits.clients
+        self._shared = Shared(self._count, self._clients)
         self._pause = Pause()
         self._fed = 0.0
         self._state = _State()
@@ -137,7 +134,7 @@ class Supervisor:
                 "workers": self._count,
             },
         )
-        allow(config, self._ceilings)
+        self._shared.allow(config)
         gc.freeze()  # What is there now is shared with all workers until somebody writes to it.
         with _signals() as heard:
             self._start(self._current)
@@ -149,7 +146,7 @@ class Supervisor:
         self._journal.record(Event.STOPPED, {"sessions": cut, "reason": "cut off" if cut else "drained"})
         self._journal.close()
         self._bindings.close()
-        self._ceilings.close()
+        self._shared.close()
         return FAILED if self._state.failed else 0
 
     # Waiting
@@ -231,7 +228,7 @@ class Supervisor:
         """Start a generation with the configuration as it is now; if that cannot be, all stays as it was."""
         state = self._state
         self._notifier.reloading()
-        if len(state.children) + len(state.vacancies) + self._count > self._ceilings.rows:
+        if len(state.children) + len(state.vacancies) + self._count > self._shared.rows:
             self._refuse(["too many workers of earlier configurations still serve sessions: try again later"])
             return
         try:
@@ -242,7 +239,7 @@ class Supervisor:
         except (BindError, CertificateError) as wrong:
             self._refuse([str(wrong)])
         else:
-            allow(config, self._ceilings)
+            self._shared.allow(config)
             state.coming = coming
             self._start(coming)
 
@@ -264,6 +261,7 @@ class Supervisor:
             self._journal.close()
             self._journal = self._open_log(coming.config)
         restart = ["server.workers"] if coming.config.server.workers != self._count else []
+        restart += ["limits.clients"] if coming.config.limits.clients != self._clients else []
         self._journal.record(Event.RELOADED, {"configuration": str(coming.config.path), "needs_restart": restart})
 
     def _give_up(self, coming: Generation, error: str) -> None:
@@ -271,7 +269,7 @@ class Supervisor:
         state = self._state
         state.coming = None
         self._bindings.discard()
-        allow(self._current.config, self._ceilings)
+        self._shared.allow(self._current.config)
         for child in state.children:
             if child.generation is coming:
                 self._tell(child, Order.DRAIN)
@@ -287,7 +285,7 @@ class Supervisor:
     def _fork(self, generation: Generation) -> bool:
         """Start one worker; False: the system does not let us."""
         taken = {child.row for child in self._state.children}
-        row = next(row for row in range(self._ceilings.rows) if row not in taken)
+        row = next(row for row in range(self._shared.rows) if row not in taken)
         ours, theirs = socket.socketpair()
         # A signal must not find the child with the handlers of its parent.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -316,7 +314,7 @@ class Supervisor:
         worker = Worker(
             generation,
             journal,
-            self._ceilings,
+            self._shared,
             row,
             line,
             workers=self._count,
@@ -359,7 +357,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         child.line.close()
         state.children.remove(child)
-        self._ceilings.vacate(child.row)
+        self._shared.vacate(child.row)
         if code == 0 and child.told is not None:
             self._journal.record(Event.WORKER_ENDED, {"pid": child.pid})
             return

@@ -19,13 +19,15 @@ from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
-from smtproxy.network.ceiling import Ceiling, Ceilings, Page
+from smtproxy.app.shared import Shared
+from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.listener import Listener
 from smtproxy.network.pool import Pool
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.sweeper import answer, sweep
+from smtproxy.policy.quotas import Quotas
 from smtproxy.sample.mailstore import MailStore
 from smtproxy.sample.profiles import embedded
 from smtproxy.sample.record import BackendRecord
@@ -52,21 +54,21 @@ class Worker:
         self,
         generation: Generation,
         journal: LineJournal,
-        ceilings: Ceilings,
+        shared: Shared,
         row: int,
         line: Line,
         *,
         workers: int,
         beats: bool,
     ) -> None:
-        """Be one of `workers`, the one with this `row` of the ceilings; `line` leads to the supervisor.
+        """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor.
 
         `beats`: give signs of life.
         """
         self._generation = generation
         self._config = generation.config
         self._journal = journal
-        self._ceilings = ceilings
+        self._shared = shared
         self._row = row
         self._line = line
         self._workers = workers
@@ -87,7 +89,7 @@ class Worker:
                 background.start_soon(self._beat)
             await self._start_backends(background)
             pools = tuple(self._pools.values())
-            background.start_soon(answer, self._ceilings.bell(self._row), pools)
+            background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)
             async with trio.open_nursery() as serving:
                 await self._accept(serving)
@@ -103,10 +105,10 @@ class Worker:
     async def _start_backends(self, background: trio.Nursery) -> None:
         config = self._config
         probes: list[trio.Event] = []
-        offset = time.monotonic() - trio.current_time()
+        offset = _offset()
 
         def ceiling(backend: str, server: str) -> Ceiling:
-            page = self._ceilings.page(backend, server)
+            page = self._shared.ceilings.page(backend, server)
             if page is None:  # A sample server is this worker's own.
                 return Ceiling(Page(config.backends[backend].max_connections))
             return Ceiling(page, self._row, offset)
@@ -149,7 +151,8 @@ class Worker:
 
     def _listeners(self) -> list[Listener]:
         config = self._config
-        counters, delayed = quotas(config), tarpit(config)
+        counters = Quotas(quotas(config), self._shared.clients, self._row, _offset())
+        delayed = tarpit(config)
         memory = Memory(config.limits.body_memory_total // self._workers)
         disk = Memory(config.limits.body_disk_total // self._workers)
         services = [
@@ -223,6 +226,11 @@ def most_sessions(config: Config, descriptors: int) -> int:
     backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
     each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
     return max(1, min(config.limits.sessions, (descriptors - backends - RESERVE) // each))
+
+
+def _offset() -> float:
+    """Return what is to be added to this worker's time to get one that all workers agree on."""
+    return time.monotonic() - trio.current_time()
 
 
 def _descriptors() -> int:

@@ -2,9 +2,8 @@
 
 Each worker has a row on the server's page: the connections it holds, and since when somebody waits there. A place is
 taken when the sum of all rows is below the ceiling and nobody in another row has waited longer; look and count are one
-step under a lock, so the ceiling is exact. The lock is a POSIX record lock: the kernel opens it when its holder dies. A
-row is written by its worker alone, so a worker that was killed leaves nothing half done, and whoever waits for its end
-clears the row.
+step under a lock (`record_lock.py`), so the ceiling is exact. A row is written by its worker alone, so a worker that
+was killed leaves nothing half done, and whoever waits for its end clears the row.
 
 Tried on paper and left: fixed shares (sixteen places for four workers leave a session waiting beside twelve free ones,
 and one place for two workers is no share at all), tokens in a pipe (nobody knows how many a killed worker had), a
@@ -16,11 +15,11 @@ workers as it does within one: at once, first come first served.
 
 import contextlib
 import errno
-import fcntl
 import mmap
 import os
 from collections.abc import Sequence
-from types import TracebackType
+
+from smtproxy.network.record_lock import LockFile
 
 STALE = 60.0
 """Seconds after which a row's claim holds up nobody any more: longer than sessions wait, so its worker hangs."""
@@ -30,24 +29,6 @@ MOST_ROWS = 256
 _LIMIT, _LOWERED = 0, 1
 _HEAD, _OPEN, _SINCE = 16, 32, 32 + 4 * MOST_ROWS
 _SIZE = _SINCE + 8 * MOST_ROWS
-
-
-class _Lock:
-    """One octet of a file, locked against other processes. A process locks it from one thread only."""
-
-    __slots__ = ("_file", "_octet")
-
-    def __init__(self, file: int, octet: int) -> None:
-        self._file = file
-        self._octet = octet
-
-    def __enter__(self) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._octet)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._octet)
 
 
 class Page:
@@ -214,9 +195,9 @@ class Ceiling:
 class Ceilings:
     """All pages, and the bells: what the supervisor has, and each worker inherits."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, locks: LockFile) -> None:
         """Have room for so many workers at the same time, those of earlier configurations included."""
-        self._file = os.memfd_create("smtproxy-ceilings")
+        self._locks = locks
         self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(min(rows, MOST_ROWS))]
         self._pages: dict[tuple[str, str], Page] = {}
 
@@ -232,7 +213,7 @@ class Ceilings:
         """
         page = self._pages.get((backend, server))
         if page is None:
-            self._pages[backend, server] = Page(limit, _Lock(self._file, len(self._pages)), self._bells)
+            self._pages[backend, server] = Page(limit, self._locks.lock(), self._bells)
         else:
             page.limit = limit
 
@@ -250,8 +231,8 @@ class Ceilings:
             page.vacate(row)
 
     def close(self) -> None:
-        """Close the descriptors."""
-        for descriptor in (self._file, *self._bells):
+        """Close the bells."""
+        for descriptor in self._bells:
             os.close(descriptor)
         self._bells.clear()
 

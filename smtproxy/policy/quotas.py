@@ -6,18 +6,19 @@ anew. A connection that is refused counts for nothing: else a client that tries 
 
 Whoever is counted is bounded, too: a client that is gone and whose bucket is empty is forgotten, and when the table is
 full all the same, new clients are let in uncounted. An attacker with that many networks needs no quota to be ignored.
+
+All workers count in one table (`client_table.py`), so a client has its quota once, whichever workers it meets.
 """
 
 from dataclasses import dataclass
 from ipaddress import ip_network
 
+from smtproxy.policy.client_table import ClientTable, octets
 from smtproxy.session.answers import Own
 from smtproxy.session.networks import ONE_ADDRESS, Address, Grouping, Network, within
 from smtproxy.wire.values import value
 
 MINUTE = 60.0
-_FEW = 256
-"""Buckets that are not worth looking through for empty ones."""
 THIS_MACHINE = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
@@ -46,62 +47,59 @@ class Excess:
 
 
 class Quotas:
-    """The connections of all clients of a process."""
+    """The connections of all clients, as one worker sees them."""
 
-    __slots__ = ("_empty_at", "_look_again", "_open", "_settings", "_worth_a_look")
+    __slots__ = ("_inside", "_offset", "_settings", "_table")
 
-    def __init__(self, settings: QuotaSettings) -> None:
-        """Count nobody yet."""
+    def __init__(
+        self, settings: QuotaSettings, table: ClientTable | None = None, worker: int = 0, offset: float = 0.0
+    ) -> None:
+        """Count in a table (None: nobody else does) as one of its workers.
+
+        `offset` seconds are to be added to a time of this worker to get one that all workers agree on.
+        """
         self._settings = settings
-        self._open: dict[int, int] = {}
-        """Client -> its connections, never 0."""
-        self._empty_at: dict[int, float] = {}
-        """Client -> when its bucket will have leaked empty."""
-        self._worth_a_look = _FEW
-        self._look_again = 0.0
+        self._table = alone(settings.most_clients) if table is None else table
+        self._inside = self._table.row(worker)
+        self._offset = offset
 
     def enter(self, address: Address, now: float) -> int | Excess | None:
         """Let a connection in, and return what `leave` wants to know at its end; None: it is not counted.
 
         An Excess says that it is not let in. `now`: seconds on a clock that only goes forward.
         """
-        settings = self._settings
+        settings, table, now = self._settings, self._table, now + self._offset
         if within(address, settings.exempt):
             return None
         client = settings.grouping.of(address)
-        already = self._open.get(client, 0)
-        if already >= settings.connections:
-            return self._excess(Own.TOO_MANY_CONNECTIONS, "connections", address, settings.connections)
         drop = MINUTE / settings.connections_per_minute
-        empty_at = max(self._empty_at.get(client, now), now) + drop
-        if empty_at - now > MINUTE + drop / 10:  # 600 tenths of a second are no minute to the last bit
-            return self._excess(Own.CONNECTS_TOO_OFTEN, "rate", address, settings.connections_per_minute)
-        if client not in self._empty_at and not self._has_room(now):
-            return None
-        self._empty_at[client] = empty_at
-        self._open[client] = already + 1
-        return client
+        with table.lock:
+            entry = table.find(client)
+            if entry is not None and table.connections(entry) >= settings.connections:
+                return self._excess(Own.TOO_MANY_CONNECTIONS, "connections", address, settings.connections)
+            empty_at = max(now if entry is None else table.empty_at[entry], now) + drop
+            if empty_at - now > MINUTE + drop / 10:  # 600 tenths of a second are no minute to the last bit
+                return self._excess(Own.CONNECTS_TOO_OFTEN, "rate", address, settings.connections_per_minute)
+            if entry is None:
+                entry = table.admit(client, now)
+            if entry is not None:
+                table.empty_at[entry] = empty_at
+                self._inside[entry] += 1
+        return entry
 
-    def leave(self, client: int) -> None:
-        """A connection that was let in has ended."""
-        left = self._open[client] - 1
-        if left:
-            self._open[client] = left
-        else:
-            del self._open[client]
+    def leave(self, entry: int) -> None:
+        """A connection that was let in has ended. No lock: the count is this worker's own."""
+        self._inside[entry] -= 1
 
-    def __len__(self) -> int:
-        """Count the clients that are remembered."""
-        return len(self._empty_at.keys() | self._open.keys())
+    @property
+    def inside(self) -> int:
+        """Connections of this worker that are counted."""
+        return sum(self._inside)
 
     def _excess(self, says: Own, reason: str, address: Address, limit: int) -> Excess:
         return Excess(says, reason, self._settings.grouping.named(address), limit)
 
-    def _has_room(self, now: float) -> bool:
-        """Forget empty buckets whenever their table has doubled, but when it is full at most once a second."""
-        buckets, most = self._empty_at, self._settings.most_clients
-        if len(buckets) >= min(self._worth_a_look, most) and now >= self._look_again:
-            self._empty_at = buckets = {client: at for client, at in buckets.items() if at > now}
-            self._worth_a_look = 2 * len(buckets) + _FEW
-            self._look_again = now + 1.0 if len(buckets) >= most else now
-        return len(buckets) < most
+
+def alone(clients: int) -> ClientTable:
+    """Return a table for one worker."""
+    return ClientTable(memoryview(bytearray(octets(clients, 1))), clients, 1)

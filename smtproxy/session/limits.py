@@ -31,7 +31,7 @@ class Limits:
     proxy_header: int = _count(4096, "octets of a PROXY protocol header, certificate names included; its text: 536")
     proxy_header_time: float = _limit(5, "wait for that header, which a balancer sends at once; its text: at least 3 s")
     clients: int = _count(
-        100000, "clients whose connections are counted; 15 MB. Beyond them new ones are let in uncounted"
+        100000, "clients whose connections are counted; 10 MB with 4 workers. Beyond, new ones are let in uncounted"
     )
     sessions: int = _count(10000, "sessions of a worker; beyond them clients wait in the kernel's queue")
     tls_time: float = _limit(60, "a handshake is two round trips; Postfix smtpd_starttls_timeout = 300s")

@@ -1,6 +1,5 @@
 """A configuration becomes settings, policies and pools: nothing of it is lost or turned round on the way."""
 
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,11 @@ from smtproxy.app.config import Config, load
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT
 from smtproxy.policy.evidence import Evidence
-from smtproxy.policy.quotas import Excess
+from smtproxy.policy.quotas import QuotaSettings
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
 from smtproxy.session.envelope import Recipient
+from smtproxy.session.networks import Grouping
 from smtproxy.session.settings import BackendTls, BodyMode, OpenMode
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.newlines import NewlineMode
@@ -131,11 +131,7 @@ def test_an_embedded_server_is_where_it_listens(tmp_path: Path) -> None:
 
 def test_quotas_are_those_of_the_table(tmp_path: Path) -> None:
     made = quotas(_load(tmp_path, "clients = 7\n[quotas]\nconnections = 1\nipv4_prefix = 24\nexempt = []\n"))
-    assert isinstance(made.enter(ip_address("127.0.0.1"), 0.0), int)
-    refused = made.enter(ip_address("127.0.0.2"), 0.0)
-    assert isinstance(refused, Excess)
-    assert (refused.client, refused.limit) == ("127.0.0.0/24", 1)
-    assert made._settings.most_clients == 7
+    assert made == QuotaSettings(1, 600, Grouping(24, 64), (), 7)
 
 
 def test_early_talk_and_other_protocols_are_judged_as_configured(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ pytestmark = pytest.mark.end_to_end
 GREEDY, MODEST = "127.0.0.5", "127.0.0.6"
 
 
-def test_a_greedy_client_and_a_modest_one(directory: Path) -> None:
-    place = directory / "quotas"
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_greedy_client_and_a_modest_one(directory: Path, workers: int) -> None:
+    place = directory / f"quotas-{workers}"
     with ExitStack() as stack:
         sink = stack.enter_context(SmtpSink(place))
-        plan = Plan([f"127.0.0.1:{sink.port}"], quotas={"connections": 3, "exempt": []})
+        plan = Plan([f"127.0.0.1:{sink.port}"], quotas={"connections": 3, "exempt": []}, server={"workers": workers})
         proxy = stack.enter_context(Smtproxy(place, plan))
 
         def banner(source: str) -> bytes:

@@ -391,6 +391,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/policy/checks/test_recipient_domain.py",
     ),
     _one(
+        "the ceiling of connections off by one worker",
+        "network/ceiling.py",
+        "            if sum(page.open) >= page.ceiling:\n",
+        "            if sum(page.open[1:]) >= page.ceiling:\n",
+        "tests/network/test_ceiling.py",
+    ),
+    _one(
+        "the quota of a client off by one worker",
+        "policy/client_table.py",
+        "        return sum(self._counts[start : start + self._workers])\n",
+        "        return sum(self._counts[start + 1 : start + self._workers])\n",
+        "tests/policy/test_quotas.py",
+    ),
+    _one(
+        "a place that a killed worker takes with it",
+        "network/ceiling.py",
+        "            self.open[row], self.since[row] = 0, 0.0\n",
+        "            self.since[row] = 0.0\n",
+        "tests/network/test_ceiling.py",
+    ),
+    _one(
         "a body with a hole goes on",
         "network/driver.py",
         "            if isinstance(answer, _INTERRUPTIONS) or isinstance(effect, _BODY):\n",

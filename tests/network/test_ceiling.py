@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from smtproxy.network.ceiling import STALE, Ceiling, Ceilings, Page, quieten
+from smtproxy.network.record_lock import LockFile
 
 BACKEND, SERVER = "exchange", "192.0.2.1:25"
 
@@ -15,7 +16,7 @@ class Shared:
     """Ceilings with the views of some workers."""
 
     def __init__(self, limit: int, workers: int) -> None:
-        self.all = Ceilings(workers)
+        self.all = Ceilings(workers, LockFile())
         self.all.allow(BACKEND, SERVER, limit)
         self.workers = [Ceiling(self.page, row) for row in range(workers)]
 

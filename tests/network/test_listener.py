@@ -328,7 +328,7 @@ async def counting(settings: QuotaSettings = SMALL) -> AsyncIterator[tuple[Stage
     quotas = Quotas(settings)
     async with stage(balancers=BALANCERS, quotas=quotas) as here, listening(here) as (where, _):
         yield here, where, quotas
-    assert quotas._open == {}
+    assert quotas.inside == 0
 
 
 async def test_a_client_has_so_many_connections_and_no_more(mock_clock: MockClock) -> None:
@@ -385,7 +385,7 @@ async def test_who_comes_through_a_balancer_is_counted_by_its_own_address(mock_c
             await one.say(HEADER.replace(b"192.0.2.9", source))
             codes += await heard(one)
         assert codes == [220, 220, 421, 220]
-        assert len(quotas) == 2
+        assert quotas.inside == 3
 
 
 async def test_who_is_refused_and_does_not_leave_holds_nothing(mock_clock: MockClock) -> None:
@@ -402,7 +402,7 @@ async def test_a_session_that_crashes_is_not_counted_for_ever(mock_clock: MockCl
             assert await heard(one) == [220]
             await one.say(b"QUIT\r\n")
             await one.hear_the_end()
-        await until(lambda: quotas._open == {})
+        await until(lambda: quotas.inside == 0)
 
 
 async def test_what_lay_in_the_socket_before_the_banner_was_said_too_early(mock_clock: MockClock) -> None:

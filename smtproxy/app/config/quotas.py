@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from smtproxy.app.config.addresses import ClientNetwork
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.units import Count
+from smtproxy.policy.client_table import MOST_CONNECTIONS
 from smtproxy.policy.quotas import QuotaSettings
 
 _DEFAULT: Final = QuotaSettings()
@@ -16,7 +17,7 @@ class Quotas(BaseModel):
     """Connections of one client: an IPv4 address, or a /64 of IPv6, unless the prefixes say otherwise. Above: 421."""
 
     model_config = STRICT
-    connections: Annotated[Count, Field(description="Connections at once.")] = _DEFAULT.connections
+    connections: Annotated[Count, Field(le=MOST_CONNECTIONS, description="Connections at once.")] = _DEFAULT.connections
     connections_per_minute: Annotated[
         Count, Field(description="New connections a minute; they may all come in one moment.")
     ] = _DEFAULT.connections_per_minute
