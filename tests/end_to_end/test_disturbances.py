@@ -1,0 +1,66 @@
+"""The proxy is reloaded, ended or killed under load: no acknowledged mail is lost, and the log explains each copy."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end import disturbances
+from tests.end_to_end.disturbances import DISTURBANCES, Account, Ledger, doubts
+
+pytestmark = pytest.mark.end_to_end
+
+MESSAGES = 300
+
+
+@pytest.mark.parametrize("disturbance", DISTURBANCES)
+def test_nothing_is_lost(tmp_path: Path, disturbance: str) -> None:
+    account = disturbances.run(tmp_path, disturbance, MESSAGES)
+    assert account.violations() == [], str(account)
+    assert len(account.stored) == MESSAGES
+    if disturbance == "SIGHUP":
+        # Nobody notices: no client has to try again, and nothing is stored twice.
+        assert account.ledger.again == 0
+        assert sum(account.stored.values()) == MESSAGES
+    if disturbance == "SIGTERM":
+        assert account.reasons["commit without message"] == 0
+
+
+def test_violations_are_found() -> None:
+    ledger = Ledger(frozenset({"<1>", "<2>", "<3>", "<4>", "<5>"}), {"<1>", "<2>", "<3>"}, ["<4> 550"])
+    account = Account(
+        "none", ledger, Counter({"<1>": 2, "<2>": 3, "<9>": 1}), Counter({"<1>": 1, "<2>": 1}), {}, 0, 1.0
+    )
+    assert account.violations() == [
+        "never acknowledged: 2: <4>, <5>",
+        "acknowledged and not stored: 1: <3>",
+        "refused for good: 1: <4> 550",
+        "more copies than the log explains: 1: <2>",
+    ]
+
+
+def test_what_the_log_has_a_reason_for() -> None:
+    found, reasons = doubts(
+        [
+            {"event": "commit", "transaction": "a.1", "message_id": "<1>"},
+            {"event": "commit", "transaction": "b.1", "message_id": "<2>"},
+            {
+                "event": "message",
+                "transaction": "b.1",
+                "message_id": "<2>",
+                "outcome": "delivered",
+                "client_heard": False,
+            },
+            {"event": "message", "transaction": "c.1", "message_id": "<1>", "outcome": "unknown", "client_heard": True},
+            {
+                "event": "message",
+                "transaction": "d.1",
+                "message_id": "<3>",
+                "outcome": "delivered",
+                "client_heard": True,
+            },
+            {"event": "session"},
+        ]
+    )
+    assert found == {"<1>": 2, "<2>": 1}
+    assert reasons == {"unknown": 1, "client_heard = false": 1, "commit without message": 1}
