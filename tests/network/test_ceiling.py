@@ -176,8 +176,7 @@ def test_the_ceiling_is_exact_between_processes() -> None:
     shared = Shared(2, 4)
     children = [_press(shared, row, 3000) for row in range(4)]
     most = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-    assert max(most) <= 2
-    assert min(most) >= 1
+    assert 1 <= max(most) <= 2  # Some may have found all places taken each time.
     assert shared.page.total == 0
 
 
