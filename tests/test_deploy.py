@@ -1,0 +1,116 @@
+"""What lies in `deploy/` is what systemd and nftables take, and fits the program. Nothing is loaded or started."""
+
+import configparser
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from smtproxy.app.cli import main
+from smtproxy.app.config.model import Server
+from smtproxy.session.commit import END_OF_DATA
+from tests.end_to_end.programs.process import find_program
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+PYTHON = "/opt/smtproxy/.venv/bin/python"
+MOST_EXPOSED = 20
+"""Tenths of what `systemd-analyze security` calls exposure: 0 to 2 is its best class."""
+
+
+def _unit(name: str) -> configparser.ConfigParser:
+    """Read a unit. A key that stands there twice keeps the last value."""
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd's names have capitals
+    unit.read(DEPLOY / "systemd" / name)
+    return unit
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[str]:
+    """The units, as they would be with smtproxy installed: systemd looks whether the program is there."""
+    installed = []
+    for source in sorted((DEPLOY / "systemd").glob("smtproxy.s[eo]*")):
+        file = tmp_path / source.name
+        file.write_text(source.read_text().replace(PYTHON, sys.executable))
+        installed.append(str(file))
+    return installed
+
+
+def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = find_program("systemd-analyze", "systemd")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_systemd_has_nothing_to_say_against_the_units(units: list[str]) -> None:
+    assert [Path(unit).name for unit in units] == ["smtproxy.service", "smtproxy.socket"]
+    said = _analyze("verify", "--man=no", *units)
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+
+
+def test_systemd_finds_mistakes(units: list[str]) -> None:
+    Path(units[0]).write_text(Path(units[0]).read_text().replace("KillMode=mixed", "KillMode=mixd"))
+    assert "kill mode" in _analyze("verify", "--man=no", *units).stderr
+
+
+def test_the_service_is_in_systemds_best_class(units: list[str]) -> None:
+    said = _analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", "--no-pager", units[0])
+    assert said.returncode == 0, said.stdout
+
+
+def test_the_service_is_started_as_the_program_wants_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    unit = (DEPLOY / "systemd" / "smtproxy.service").read_text()
+    commands = [shlex.split(line) for line in re.findall("^Exec(?:Start|Reload)=(.*)$", unit, re.MULTILINE)]
+    assert [command[:4] for command in commands[:2]] == [[PYTHON, "-m", "smtproxy", verb] for verb in ("run", "check")]
+    assert commands[2:] == [["/bin/kill", "-HUP", "$MAINPID"]]
+    missing = str(tmp_path / "none.toml")
+    for command in commands[:2]:
+        assert main([missing if part.endswith(".toml") else part for part in command[3:]]) == 2
+        assert missing in capsys.readouterr().err
+
+
+def test_the_service_waits_for_the_longest_drain() -> None:
+    stop = float(_unit("smtproxy.service")["Service"]["TimeoutStopSec"])
+    assert stop >= Server.model_fields["drain_timeout"].default + END_OF_DATA
+
+
+def test_the_socket_is_one_that_the_service_takes() -> None:
+    unit = (DEPLOY / "systemd" / "smtproxy.socket").read_text()
+    assert re.findall("^ListenStream=(.*)$", unit, re.MULTILINE) == ["0.0.0.0:25", "[::]:25"]
+    assert _unit("smtproxy.socket")["Socket"]["BindIPv6Only"] == "ipv6-only"
+    assert _unit("smtproxy.socket")["Socket"].get("Accept", "no") == "no"
+
+
+RULES = sorted((DEPLOY / "nftables").glob("*.nft"))
+
+
+def _check(file: Path) -> subprocess.CompletedProcess[str]:
+    """Let nft check rules in a network of its own, which any user may have where the system allows it."""
+    nft = find_program("nft", "nftables")
+    own = ["unshare", "--user", "--map-root-user", "--net"]
+    allowed = subprocess.run([*own, "true"], capture_output=True, timeout=60, check=False).returncode == 0
+    command = [*(own if allowed else []), nft, "-c", "-f", str(file)]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    if "Operation not permitted" in checked.stderr:
+        pytest.skip("this system lets nobody look at packet filters: no user namespaces, and not root")
+    return checked
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda file: file.stem)
+def test_nftables_takes_the_rules(rules: Path) -> None:
+    checked = _check(rules)
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_nftables_finds_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.nft"
+    file.write_text(RULES[0].read_text().replace("dport 25", "dport smtpp"))
+    assert "smtpp" in _check(file).stderr
+
+
+def test_there_are_the_rules_that_the_manual_names() -> None:
+    manual = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    named = set(re.findall(r"deploy/[a-z]+/[a-z.]+[a-z]", manual))
+    assert named == {str(path.relative_to(DEPLOY.parent)) for path in DEPLOY.rglob("*") if path.is_file()}
