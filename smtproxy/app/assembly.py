@@ -144,7 +144,9 @@ def pool(
         relay_settings(config, listener).max_message_size for listener in config.listeners if listener.backend == name
     ]
     warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
-    return Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, tls, ceiling)
+    made = Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, tls, ceiling)
+    made.share(backend.weights)
+    return made
 
 
 def server_tls(backend: Backend) -> ServerTls:

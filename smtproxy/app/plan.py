@@ -74,7 +74,7 @@ def _tls(listener: Listener) -> str:
 def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
     lease, idle = show_seconds(backend.lease), show_seconds(backend.idle.seconds)
     rows = [
-        ("servers", ", ".join(map(str, backend.servers))),
+        ("servers", _servers(backend)),
         (
             "connections",
             f"at most {backend.max_connections} per server, opened at: {backend.open.value}, lease {lease}",
@@ -97,6 +97,13 @@ def _server_tls(backend: Backend) -> str:
         return how
     trusted = "the system's authorities" if backend.tls_ca is None else backend.tls_ca
     return f"{how}; the certificate must name {backend.tls_name or 'the server'}, by {trusted}"
+
+
+def _servers(backend: Backend) -> str:
+    if not backend.weights:
+        return ", ".join(map(str, backend.servers))
+    shares = zip(backend.servers, backend.weights, strict=True)
+    return ", ".join(f"{server} (share {weight} of {sum(backend.weights)})" for server, weight in shares)
 
 
 def _quotas(quotas: Quotas) -> list[tuple[str, str]]:

@@ -132,7 +132,7 @@ class Session:
             dialogue,
             service.settings,
             self._phrases,
-            service.pool.offered,
+            service.pool.promised,
             service.memory,
             judge=partial(_judge, service.policy, dialogue, self._phrases),
             epoch=time.time_ns() / 1e9 - trio.current_time(),

@@ -7,12 +7,13 @@ Places are counted for all workers together (`ceiling.py`); the line is this wor
 in the count, so that workers take turns as sessions do.
 
 *Full* and *down* are told apart: a server that turns a new connection away while we hold others is full, and the
-ceiling sinks to what is open; it is down only when nothing of ours is open there. Servers are tried in their order,
-those that are down last: what was learned from one failure never refuses a mail by itself.
+ceiling sinks to what is open; it is down only when nothing of ours is open there. Servers are tried in their order, or
+by their shares (`weights`), those that are down last: what was learned from one failure never refuses a mail by itself.
+Only when the probes of all servers fail are new clients turned away, before the banner: they try the next MX.
 """
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -35,8 +36,10 @@ RECALL_AFTER = 1.0
 RAISE_AFTER = 10.0
 """Seconds after which a ceiling that was lowered is raised by one."""
 FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Seconds between probes of a server that is down: doubled each time between these two."""
+LONGEST_PAUSE = 10.0
+"""Seconds between probes of a server that is down: doubled each time between these two. While all are down each client
+is turned away, and comes again after minutes: a pause of a minute would cost it mail that was delayed for nothing.
+"""
 
 
 class Holder(Protocol):
@@ -61,7 +64,13 @@ class Server:
     endpoint: Endpoint
     places: Ceiling
     """How many connections there may be, and how many there are."""
+    weight: int = 0
+    """Its share of the connections; 0: servers are taken in their order."""
+    credit: float = 0.0
+    """How much of its share it is owed (above 0) or has had in advance; between -1 and 1."""
     down: bool = False
+    lost: bool = False
+    """A probe found it down, too: not just one session."""
     trouble: trio.Event = field(default_factory=trio.Event)
     """Set when a session finds it down: a probe is due."""
     pause: float = FIRST_PAUSE
@@ -149,6 +158,11 @@ class Pool:
         self._waiting: dict[int, Waiter] = {}
         """The line, in the order of arrival."""
         self._holders: dict[int, Place] = {}
+
+    def share(self, weights: Sequence[int]) -> None:
+        """Give the servers shares of the connections, one for each; none: they are taken in their order."""
+        for server, weight in zip(self.servers, weights, strict=bool(weights)):
+            server.weight = weight
 
     # Places
 
@@ -242,7 +256,22 @@ class Pool:
             holder.recall()
 
     def _in_order(self) -> list[Server]:
-        return sorted(self.servers, key=lambda server: server.down)
+        return sorted(self.servers, key=lambda server: (server.down, -server.credit))
+
+    def _charge(self, server: Server) -> None:
+        """A connection goes to this server: the others are owed their shares of it.
+
+        Smooth weighted round robin, as nginx does it: 3 and 1 become a, b, a, a, and not a, a, a, b. Connections are
+        counted when they are taken, warm ones, too: counted while they are open, a warm one would repel the next mail.
+        """
+        shares = sum(one.weight for one in self.servers if not one.down)
+        if not server.weight or not shares:
+            return
+        for one in self.servers:
+            if not one.down:
+                had = 1.0 if one is server else 0.0
+                # Bounded: one that was full for an hour does not save up for a rush.
+                one.credit = max(-1.0, min(1.0, one.credit + one.weight / shares - had))
 
     def _is_waited_for(self, server: Server) -> bool:
         """Whether somebody in line would take a place there; those who tried it in vain hold up nobody."""
@@ -254,12 +283,15 @@ class Pool:
 
     def _hand_over(self, warm: Warm, server: Server, holder: Holder) -> Place:
         """The place that the warm connection held goes on with a new holder."""
+        self._charge(server)
         place = Place(server, holder, warm)
         self._holders[id(place)] = place
         return place
 
     def _place(self, server: Server, holder: Holder | None) -> Place:
         """The place that was counted."""
+        if holder is not None:
+            self._charge(server)
         place = Place(server, holder)
         self._holders[id(place)] = place
         return place
@@ -309,6 +341,11 @@ class Pool:
 
     # Health
 
+    @property
+    def promised(self) -> Capabilities | None:
+        """What may be promised to a client that comes now; None: it had better try another MX."""
+        return None if all(server.lost for server in self.servers) else self.offered
+
     def reached(self, server: Server, capabilities: Capabilities, banner: str, tls: Tls | None = None) -> None:
         """A probe went well; it spoke TLS, or clear text (None)."""
         recovered = server.down or (server.clear and tls is not None)
@@ -323,7 +360,7 @@ class Pool:
                     "tls": None if tls is None else tls.version,
                 },
             )
-        server.down = False
+        server.down = server.lost = False
         server.clear = server.clear and tls is None
         server.pause = FIRST_PAUSE
         server.capabilities = capabilities

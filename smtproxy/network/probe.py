@@ -70,6 +70,7 @@ async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> bo
             text = "" if refusal is None else f"{refusal.code} {refusal.text}"
             full = refusal is not None and refusal.code == 421
             pool.failed(server, "full" if full else reason, text)
+            server.lost = server.down
     finally:
         pool.give_back(place)
     return True

@@ -122,6 +122,13 @@ def test_a_pool_has_the_backends_servers_and_its_ceiling(tmp_path: Path) -> None
     assert {server.ceiling for server in made.servers} == {3}
 
 
+def test_servers_have_the_shares_that_are_configured(tmp_path: Path) -> None:
+    assert {server.weight for server in pool(_load(tmp_path), "b", {}, FakeJournal()).servers} == {0}
+    file = tmp_path / "config.toml"
+    file.write_text(TEXT.replace("max_connections = 3", "max_connections = 3\nweights = [3, 1]"))
+    assert [server.weight for server in pool(load(str(file)), "b", {}, FakeJournal()).servers] == [3, 1]
+
+
 def test_an_embedded_server_is_where_it_listens(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(TEXT.replace('"127.0.0.1:2600", "[::1]:2600"', '"embedded:exchange"'))

@@ -89,10 +89,13 @@ class Ground:
 
 
 @contextlib.asynccontextmanager
-async def ground(*endpoints: Endpoint, places: int = 2, warm: int = 0) -> AsyncIterator[Ground]:
+async def ground(
+    *endpoints: Endpoint, places: int = 2, warm: int = 0, weights: tuple[int, ...] = ()
+) -> AsyncIterator[Ground]:
     """A pool of servers, by default one; when all is given back at the end, no place may be missing."""
     journal = FakeJournal()
     pool = Pool("exchange", endpoints or (FIRST,), places, 1000, journal, WarmConnections(warm, 5.0))
+    pool.share(weights)
     here = Ground(pool, journal)
     try:
         yield here
@@ -121,6 +124,69 @@ async def test_servers_that_are_down_come_last(mock_clock: MockClock) -> None:
     async with ground(FIRST, SECOND) as here:
         here.pool.failed(here.first, "refused")
         assert [here.place().server.endpoint for _ in range(4)] == [SECOND, SECOND, FIRST, FIRST]
+
+
+def _taken(here: Ground, number: int) -> str:
+    """Take places one after the other, each given back at once; -> which server each was at."""
+    taken = []
+    for _ in range(number):
+        place = here.place()
+        taken.append("a" if place.server is here.first else "b")
+        here.pool.give_back(place)
+    return "".join(taken)
+
+
+@pytest.mark.parametrize(
+    ("weights", "taken"),
+    [((1, 1), "abababababab"), ((3, 1), "abaaabaaabaa"), ((1, 2), "abbabbabbabb"), ((), "aaaaaaaaaaaa")],
+)
+async def test_servers_have_their_shares(mock_clock: MockClock, weights: tuple[int, ...], taken: str) -> None:
+    async with ground(FIRST, SECOND, weights=weights) as here:
+        assert _taken(here, 12) == taken
+
+
+async def test_the_share_of_a_server_that_is_down_goes_to_the_others_and_is_not_made_up_for(
+    mock_clock: MockClock,
+) -> None:
+    async with ground(FIRST, SECOND, weights=(1, 1)) as here:
+        here.pool.failed(here.first, "refused")
+        assert _taken(here, 8) == "b" * 8
+        here.pool.reached(here.first, Capabilities(()), "")
+        assert sorted(_taken(here, 8)) == sorted("abababab")
+
+
+async def test_the_share_of_a_server_that_is_full_is_hardly_made_up_for(
+    mock_clock: MockClock,
+) -> None:
+    async with ground(FIRST, SECOND, places=9, weights=(1, 1)) as here:
+        probes = [here.pool.take_for_probe(here.first) for _ in range(9)]
+        assert [here.place().server is here.first for _ in range(8)] == [False] * 8
+        for probe in probes:
+            assert probe is not None
+            here.pool.give_back(probe)
+        assert _taken(here, 6) == "aaabab"
+
+
+async def test_warm_connections_are_part_of_a_share(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND, warm=2, weights=(1, 1)) as here:
+        for _ in range(2):
+            assert here.keep(here.place())
+        taken = []
+        for _ in range(4):
+            place = here.place()
+            assert place.warm is not None
+            taken.append("a" if place.server is here.first else "b")
+            assert here.keep(place)
+        assert "".join(taken) == "abab"
+
+
+async def test_a_probe_takes_nobodys_share(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND, weights=(1, 1)) as here:
+        for _ in range(3):
+            place = here.pool.take_for_probe(here.first)
+            assert place is not None
+            here.pool.give_back(place)
+        assert _taken(here, 4) == "abab"
 
 
 async def test_servers_tried_already_are_not_given_again(mock_clock: MockClock) -> None:
@@ -428,6 +494,23 @@ async def test_what_is_offered_is_what_all_servers_can(mock_clock: MockClock) ->
             (1000, True, True),
             (500, False, True),
         ]
+
+
+async def test_clients_are_promised_something_as_long_as_one_server_is_not_lost(mock_clock: MockClock) -> None:
+    """One session's failure is no reason to turn clients away: only the probes of all servers are."""
+    async with ground(FIRST, SECOND) as here:
+        can = Capabilities((("SIZE", "500"),))
+        promised = [here.pool.promised]
+        for server in here.pool.servers:
+            here.pool.reached(server, can, "")
+            here.pool.failed(server, "refused")
+        promised.append(here.pool.promised)
+        for server in here.pool.servers:
+            server.lost = True
+            promised.append(here.pool.promised)
+        here.pool.reached(here.first, can, "")
+        promised.append(here.pool.promised)
+        assert [one is not None for one in promised] == [False, True, True, False, True]
 
 
 async def test_addresses_need_no_look_up() -> None:

@@ -16,7 +16,7 @@ from smtproxy.sample.profiles import HELO_ONLY, POSTFIX
 from smtproxy.sample.script import Close, Point, Reset, Rule, Script, Step, reply
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.records import Event
-from tests.network.stage import Stage, deserted, quiet, stage, until
+from tests.network.stage import ENVELOPE, Stage, deserted, quiet, stage, until
 
 HOSTNAME = "mx.example.org"
 
@@ -197,13 +197,39 @@ async def test_pauses_grow_while_a_server_is_down(mock_clock: MockClock) -> None
     async with stage(Script((Rule(Point.GREETING, (reply("554 5.3.2 no"), Close())),))) as here:
         async with watching(here) as probed:
             await probed.wait()
-            pauses = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE, LONGEST_PAUSE]
+            pauses = [1.0, 2.0, 4.0, 8.0, LONGEST_PAUSE, LONGEST_PAUSE]
             for number, pause in enumerate(pauses, start=1):
                 await here.pass_time(pause - 0.1)
                 assert here.record.opened == number
                 await here.pass_time(0.1)
                 await until(lambda number=number: here.record.opened == number + 1)  # type: ignore[misc]
         assert len(here.journal.of(Event.BACKEND_DOWN)) == 1
+
+
+async def test_clients_are_turned_away_while_all_probes_fail(mock_clock: MockClock) -> None:
+    """421 in place of the banner: they try the next MX. Those who are in already hear 451 at their recipients."""
+    gone = Script((Rule(Point.GREETING, (reply("554 5.3.2 no"), Close()), connections=(1, 2)),))
+    async with stage(gone) as here:
+        inside = await here.enter()
+        await inside.says_hello()
+        await ask(here)
+        assert (known(here).down, known(here).lost) == (True, True)
+        outside = await here.enter()
+        (turned_away,) = await outside.client.hear_the_end()
+        assert (turned_away.code, turned_away.text[:6]) == (421, "4.3.2 ")
+        assert await inside.codes(ENVELOPE, 2) == [250, 451]
+        await ask(here)
+        assert not known(here).lost
+        assert (await here.mail()).code == 250
+
+
+async def test_a_session_that_finds_the_server_down_turns_nobody_away(mock_clock: MockClock) -> None:
+    async with stage(Script((Rule(Point.GREETING, (reply("554 5.3.2 no"), Close()), connections=(1,)),))) as here:
+        inside = await here.enter()
+        await inside.says_hello()
+        assert await inside.codes(ENVELOPE, 2) == [250, 451]
+        assert (known(here).down, known(here).lost) == (True, False)
+        assert (await here.mail()).code == 250
 
 
 async def test_a_probe_that_is_cancelled_gives_its_place_back(mock_clock: MockClock) -> None:

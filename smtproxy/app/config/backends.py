@@ -64,10 +64,18 @@ class Backend(BaseModel):
         AfterValidator(_listed_once),
         Field(
             min_length=1,
-            description='"host:port", tried in this order; or "embedded:exchange", the sample server, where mail goes '
-            "nowhere: loopback listeners only.",
+            description='"host:port", tried in this order (but see weights); or "embedded:exchange", the sample '
+            "server, where mail goes nowhere: loopback listeners only.",
         ),
     ]
+    weights: Annotated[
+        tuple[Count, ...],
+        LIST,
+        Field(
+            description="Shares of the servers, a number for each: [3, 1] gives the first one three connections of "
+            "four. Empty: the first one that is up takes all."
+        ),
+    ] = ()
     max_connections: Annotated[
         Count,
         Field(description="Connections per server, warm ones and probes included. Exchange allows 20 per source."),
@@ -121,6 +129,14 @@ class Backend(BaseModel):
         ),
     ] = "mirror"
     trace_header: bool = Field(default=True, description="Put a Received header field in front of each message.")
+
+    @field_validator("weights", mode="after")
+    @classmethod
+    def _one_for_each(cls, weights: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        servers = info.data.get("servers", ())
+        if weights and servers and len(weights) != len(servers):
+            raise ValueError(f"one number for each server: there are {len(weights)}, and servers has {len(servers)}")
+        return weights
 
     @field_validator("idle", mode="after")
     @classmethod

@@ -38,8 +38,8 @@ CONTRACT = {
     },
     "listeners.tls": {"certificate", "key"},
     "backends": {
-        "servers", "max_connections", "open", "lease", "idle", "tls", "tls_ca", "tls_name", "tls_oldest", "chunking",
-        "trace_header",
+        "servers", "weights", "max_connections", "open", "lease", "idle", "tls", "tls_ca", "tls_name", "tls_oldest",
+        "chunking", "trace_header",
     },
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
