@@ -1,0 +1,219 @@
+"""Two servers behind the proxy, a load that tries again, and one server that dies, hangs, answers 421 and comes back.
+
+What was acknowledged is stored; no mail is refused for good; and the log tells the story. Last, both are gone, and the
+clients are sent away before the banner.
+"""
+
+import contextlib
+import smtplib
+import socket
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.programs.process import HOST, wait_until
+from tests.end_to_end.programs.sample_server import SampleServer
+from tests.end_to_end.programs.smtproxy import Line, Plan, Smtproxy
+
+pytestmark = pytest.mark.end_to_end
+
+SENDERS = 8
+ENOUGH = 40
+"""Mails after which a server is said to be in use."""
+PATIENCE = 40.0
+HURRIED = {
+    **dict.fromkeys(("connect_time", "greeting_time", "hello_time"), "1s"),
+    **dict.fromkeys(("mail_time", "recipient_time", "data_time"), "2s"),
+}
+"""Time-outs of a test: the defaults are those of RFC 5321, minutes."""
+TURNS_AWAY = '[[rules]]\nat = "greeting"\ndo = [{ reply = "421 4.3.2 too busy" }, "close"]\n'
+FOR_A_WHILE = TURNS_AWAY + f"connections = {list(range(80, 85))}\n"
+
+
+@dataclass(slots=True)
+class Load:
+    """Clients that send mail after mail, each until it is acknowledged, and what they heard."""
+
+    port: int
+    acknowledged: set[str] = field(default_factory=set)
+    refused: list[tuple[str, int, bytes]] = field(default_factory=list)
+    """Refused with a 5xx."""
+    deferred: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """How often they had to try again: where, and the code; 0: the connection was lost."""
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def send(self, sender: int) -> None:
+        """Send until it is over; a mail that was begun is brought to its end."""
+        number = 0
+        while not self.over.is_set():
+            number += 1
+            name = f"{sender}-{number}@example.net"
+            while not self._sent(name):
+                self.over.wait(0.02)  # a real one waits for minutes
+
+    def _sent(self, name: str) -> bool:
+        mail = f"Subject: {name}\nMessage-ID: <{name}>\n\n" + "x" * 3000
+        try:
+            with smtplib.SMTP(HOST, self.port, "client.example.net", timeout=120) as session:
+                session.sendmail("sender@example.net", ["one@example.org"], mail)
+        except smtplib.SMTPRecipientsRefused as error:
+            ((code, text),) = error.recipients.values()
+            return self._not_now("recipient", name, code, text)
+        except smtplib.SMTPResponseException as error:
+            text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
+            return self._not_now(type(error).__name__, name, error.smtp_code, text)
+        except (OSError, smtplib.SMTPException):
+            return self._not_now("connection", name, 0, b"")
+        self.acknowledged.add(name)
+        return True
+
+    def _not_now(self, where: str, name: str, code: int, text: bytes) -> bool:
+        if code >= 500:
+            self.refused.append((name, code, text))
+            return True
+        self.deferred[where, code] += 1
+        return False
+
+
+@contextlib.contextmanager
+def sending(proxy: Smtproxy) -> Iterator[Load]:
+    """Let the clients send; at the end each brings its mail home."""
+    load = Load(proxy.port)
+    senders = [threading.Thread(target=load.send, args=(number,)) for number in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield load
+    finally:
+        load.over.set()
+        for sender in senders:
+            sender.join(PATIENCE)
+    assert not any(sender.is_alive() for sender in senders)
+
+
+@dataclass(slots=True)
+class Story:
+    """What the log says of the servers."""
+
+    proxy: Smtproxy
+
+    def about(self, event: str, server: SampleServer) -> list[Line]:
+        """The lines of an event about a server so far."""
+        return [line for line in self.proxy.lines(event) if line["server"] == server.name]
+
+    def tells(self, event: str, server: SampleServer, number: int) -> Line:
+        """Wait for the line of this number; -> it."""
+        wait_until(lambda: len(self.about(event, server)) >= number, PATIENCE, f"{event} of {server.name}: {number}")
+        return self.about(event, server)[number - 1]
+
+    def delivered(self, server: SampleServer) -> int:
+        """How many mails a server took."""
+        return sum(line["outcome"] == "delivered" for line in self.about("message", server))
+
+    def in_use(self, server: SampleServer) -> None:
+        """Wait until a server has taken some more mails."""
+        before = self.delivered(server)
+        wait_until(lambda: self.delivered(server) >= before + ENOUGH, PATIENCE, f"no mail goes to {server.name}")
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[SampleServer, SampleServer]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="smtproxy-test-") as name,
+        SampleServer(Path(name) / "first") as first,
+        SampleServer(Path(name) / "second") as second,
+    ):
+        first.start()
+        second.start()
+        yield first, second
+
+
+def _plan(first: SampleServer, second: SampleServer) -> Plan:
+    backend = {"idle": {"connections": 0, "seconds": 1}}  # each mail on a connection of its own: they can be counted
+    return Plan([first.name, second.name], backend=backend, limits=HURRIED)
+
+
+def test_one_of_two_servers_dies_hangs_answers_421_and_comes_back(
+    directory: Path, servers: tuple[SampleServer, SampleServer]
+) -> None:
+    first, second = servers
+    with Smtproxy(directory / "proxy", _plan(first, second)) as proxy:
+        story = Story(proxy)
+        with sending(proxy) as load:
+            story.in_use(first)
+            # It dies.
+            first.kill()
+            assert story.tells("backend_down", first, 1)["reason"]
+            story.in_use(second)
+            # It is there again, but takes nobody: a server that was down stays down, and there is nothing new to tell.
+            first.start(TURNS_AWAY)
+            story.in_use(second)
+            assert len(story.about("backend_up", first)) == 1
+            # It comes back, and turns clients away for a while once it is in full use.
+            first.kill()
+            first.start(FOR_A_WHILE)
+            story.tells("backend_up", first, 2)
+            story.in_use(first)
+            wait_until(lambda: bool(_turned_away(story, first)), PATIENCE, "nobody heard the 421")
+            story.in_use(first)
+            # It hangs.
+            downs, ups = len(story.about("backend_down", first)), len(story.about("backend_up", first))
+            first.freeze()
+            story.tells("backend_down", first, downs + 1)
+            story.in_use(second)
+            first.thaw()
+            story.tells("backend_up", first, ups + 1)
+            story.in_use(first)
+        assert story.about("backend_down", second) == []
+        proxy.terminate()
+        messages = proxy.lines("message")
+    stored = first.stored() + second.stored()
+    assert load.refused == []
+    assert load.acknowledged <= set(stored)
+    assert len(load.acknowledged) > 5 * ENOUGH
+    assert {line["outcome"] for line in messages} <= {"delivered", "deferred", "aborted", "unknown"}
+    # A mail is there twice only where the log says that nobody could know.
+    doubts = [line for line in messages if line["outcome"] == "unknown" or line["client_heard"] is False]
+    assert sum(stored.values()) - len(stored) <= len(doubts)
+    # The other server was there all the time: nobody was sent away before the banner.
+    assert not [where for where in load.deferred if where[0] == "SMTPConnectError"]
+
+
+def _turned_away(story: Story, server: SampleServer) -> list[Line]:
+    lines = [*story.about("backend_full", server), *story.about("backend_down", server)]
+    return [line for line in lines if str(line["reply"]).startswith("421 4.3.2 too busy")]
+
+
+def _banner(proxy: Smtproxy) -> bytes:
+    with socket.create_connection((HOST, proxy.port), 20) as connection:
+        return connection.recv(1000)
+
+
+def test_clients_are_sent_to_the_next_mx_while_both_are_gone(
+    directory: Path, servers: tuple[SampleServer, SampleServer]
+) -> None:
+    first, second = servers
+    with Smtproxy(directory / "proxy-alone", _plan(first, second)) as proxy:
+        story = Story(proxy)
+        with sending(proxy) as load:
+            story.in_use(first)
+            first.kill()
+            second.kill()
+            for server in servers:
+                story.tells("backend_down", server, 1)
+            wait_until(lambda: _banner(proxy).startswith(b"421 4.3.2 "), PATIENCE, "the banner is still there")
+            for server in servers:
+                server.start()
+                story.tells("backend_up", server, 2)
+            story.in_use(first)
+        proxy.terminate()
+        away = [line for line in proxy.lines("session") if line["ended"] == "no_backend"]
+    assert load.refused == []
+    assert load.acknowledged <= set(first.stored() + second.stored())
+    assert load.deferred["SMTPConnectError", 421]
+    assert {str(line["reply"])[:9] for line in away} == {"421 4.3.2"}
