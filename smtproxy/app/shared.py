@@ -6,6 +6,8 @@ Each worker has a row of it for itself; the row is the next one's when its worke
 import mmap
 
 from smtproxy.app.config import Config
+from smtproxy.app.log.outlet import Outlet
+from smtproxy.app.log.turns import Turns
 from smtproxy.network.ceiling import Ceilings
 from smtproxy.network.record_lock import LockFile
 from smtproxy.policy.client_table import ClientTable, octets
@@ -16,7 +18,7 @@ FEWEST_ROWS = 16
 
 
 class Shared:
-    """Places at the servers, and connections of the clients."""
+    """Places at the servers, connections of the clients, and whose turn it is to write to the log."""
 
     def __init__(self, workers: int, clients: int) -> None:
         """Have room for so many workers of one generation, and remember so many clients."""
@@ -26,6 +28,8 @@ class Shared:
         self.ceilings = Ceilings(self.rows, self._locks)
         memory = memoryview(mmap.mmap(-1, octets(clients, self.rows)))
         self.clients = ClientTable(memory, clients, self.rows, self._locks.lock())
+        self._turns = Turns(self._locks.lock(), memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:4])
+        self._supervisor = self.rows + 1
 
     def allow(self, config: Config) -> None:
         """Set what all workers together may hold at each server."""
@@ -34,10 +38,18 @@ class Shared:
                 for server in backend.servers:
                     self.ceilings.allow(name, str(server), backend.max_connections)
 
-    def vacate(self, row: int) -> None:
-        """The worker of this row has ended: what it held is free, and its clients are gone."""
+    def outlet(self, outlet: Outlet, row: int | None = None) -> Outlet:
+        """Return the outlet of the log as the worker of a row is to use it; None: the supervisor."""
+        return self._turns.kept(outlet, self._supervisor if row is None else row + 1)
+
+    def vacate(self, row: int) -> bool:
+        """The worker of this row has ended: what it held is free, and its clients are gone.
+
+        True: it has left a line of the log without an end; the supervisor's next line is to begin with one.
+        """
         self.ceilings.vacate(row)
         self.clients.vacate(row)
+        return self._turns.inherit(row + 1, self._supervisor)
 
     def close(self) -> None:
         """Close the descriptors."""

@@ -9,22 +9,23 @@ one retire once every new worker accepts clients; if one of them fails to start,
 never changes its configuration, and no client waits for a reload.
 """
 
-import contextlib
 import gc
 import os
 import select
 import signal
 import socket
-import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
 from smtproxy import __version__
-from smtproxy.app.bindings import Arrangement, BindError, Bindings
+from smtproxy.app import signals
+from smtproxy.app.announcement import announce
+from smtproxy.app.bindings import BindError, Bindings
+from smtproxy.app.children import Child, Pause, Vacancy, fork
 from smtproxy.app.config import Config, ConfigErrors, load
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation, prepare
@@ -32,60 +33,16 @@ from smtproxy.app.log import LineJournal, configure_structlog, open_log
 from smtproxy.app.shared import Shared
 from smtproxy.app.systemd import Notifier
 from smtproxy.app.worker import BEAT, Worker
-from smtproxy.network.sockets import bound
 from smtproxy.network.tls import CertificateError
 from smtproxy.session.records import Event
 
 FAILED = 1
 """Exit status when an address cannot be bound, no worker can start, or one did not end well."""
-STEADY = 10.0
-"""Seconds after which a worker counts as well: if it dies then, another one starts at once."""
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
-"""Seconds until a worker is started that died at once: doubled each time between these two."""
+HANGS_AFTER = 30.0
+"""Seconds without a sign of life after which a worker is killed: nothing that a loop does takes so long."""
 FLUSH = 0.1
 """Seconds after which a stalled log is tried again."""
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _STDOUT = 1
-_HANGS_AFTER = 5.0
-"""Signs of life a worker may miss, or half the watchdog's time, whichever is more."""
-
-
-@dataclass(slots=True, eq=False)
-class Child:
-    """A worker, as its supervisor knows it."""
-
-    pid: int
-    row: int
-    line: Line
-    generation: Generation
-    started: float
-    beat: float
-    ready: bool = False
-    told: Order | None = None
-
-
-@dataclass(slots=True)
-class Vacancy:
-    """A worker that died, and is to be replaced."""
-
-    due: float
-    generation: Generation
-
-
-@dataclass(slots=True)
-class Pause:
-    """How long to wait before the next start; grows while workers die young."""
-
-    seconds: float = 0.0
-
-    def after(self, lived: float) -> float:
-        """Return the pause after a worker that lived so long."""
-        young = lived < STEADY
-        pause, self.seconds = (
-            (self.seconds, min(max(self.seconds * 2, FIRST_PAUSE), LONGEST_PAUSE)) if young else (0.0, 0.0)
-        )
-        return pause
 
 
 @dataclass(slots=True)
@@ -114,11 +71,12 @@ class Supervisor:
         self._notifier = notifier
         self._current = prepare(config, bindings)
         bindings.settle(self._current.arrangement)
-        self._journal = self._open_log(config)
         self._clients = config.limits.clients
         self._shared = Shared(self._count, self._clients)
+        self._journal = self._open_log(config)
         self._pause = Pause()
         self._fed = 0.0
+        self._looked = time.monotonic()
         self._state = _State()
 
     def run(self) -> int:
@@ -136,7 +94,7 @@ class Supervisor:
         )
         self._shared.allow(config)
         gc.freeze()  # What is there now is shared with all workers until somebody writes to it.
-        with _signals() as heard:
+        with signals.heard() as heard:
             self._start(self._current)
             while self._state.children or self._state.vacancies:
                 for number in self._wait(heard):
@@ -166,15 +124,15 @@ class Supervisor:
                 numbers += heard.recv(4096)
         return numbers
 
-    def _milliseconds(self) -> float | None:
+    def _milliseconds(self) -> float:
         """How long nothing is to be done, if nothing happens."""
         now = time.monotonic()
-        dues = [one.due for one in self._state.vacancies]
+        dues = [now + BEAT, *(one.due for one in self._state.vacancies)]
         if self._notifier.watchdog:
-            dues.append(now + min(BEAT, self._notifier.watchdog / 4))
+            dues.append(now + self._notifier.watchdog / 4)
         if self._journal.writer.waiting:
             dues.append(now + FLUSH)
-        return max(0.0, min(dues) - now) * 1000 if dues else None
+        return max(0.0, min(dues) - now) * 1000
 
     def _look_after(self) -> None:
         """Do what is due."""
@@ -185,20 +143,28 @@ class Supervisor:
         if state.reload_wanted and not state.coming and state.announced and not state.stopping:
             state.reload_wanted = False
             self._reload()
+        self._kill_the_hung(now)
         self._feed_watchdog(now)
         self._journal.writer.flush()
 
     def _feed_watchdog(self, now: float) -> None:
-        """Tell systemd that all is well, if it is: one loop that hangs is enough to keep silent."""
+        """Tell systemd that this loop runs. Whether those of the workers do is its own matter."""
         watchdog = self._notifier.watchdog
-        patience = max(_HANGS_AFTER * BEAT, watchdog / 2)
-        if (
-            watchdog
-            and now - self._fed >= watchdog / 4
-            and all(now - one.beat < patience for one in self._state.children)
-        ):
+        if watchdog and now - self._fed >= watchdog / 4:
             self._fed = now
             self._notifier.feed()
+
+    def _kill_the_hung(self, now: float) -> None:
+        """End workers whose loop hangs: their clients wait in vain, and new ones may get there."""
+        if now - self._looked > HANGS_AFTER / 2:
+            # It was us who hung, or the whole machine was stopped: what they said meanwhile is still to be heard.
+            for child in self._state.children:
+                child.beat = now
+        self._looked = now
+        for child in self._state.children:
+            if now - child.beat > HANGS_AFTER and not child.hung:
+                child.hung = True
+                os.kill(child.pid, signal.SIGKILL)
 
     # Signals
 
@@ -286,23 +252,13 @@ class Supervisor:
         """Start one worker; False: the system does not let us."""
         taken = {child.row for child in self._state.children}
         row = next(row for row in range(self._shared.rows) if row not in taken)
-        ours, theirs = socket.socketpair()
-        # A signal must not find the child with the handlers of its parent.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            pid = os.fork()
-            if pid == 0:
-                ours.close()
-                _become(lambda: self._work(generation, row, Line(theirs)))
-        except OSError as error:  # No memory, or no process left.
-            ours.close()
+            pid, line = fork(lambda line: self._work(generation, row, line))
+        except OSError as error:
             self._died(generation, {"pid": 0, "status": 0, "error": error.strerror}, lived=0.0)
             return False
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            theirs.close()
         now = time.monotonic()
-        self._state.children.append(Child(pid, row, Line(ours), generation, now, now))
+        self._state.children.append(Child(pid, row, line, generation, now, now))
         self._journal.record(Event.WORKER_STARTED, {"pid": pid})
         return True
 
@@ -310,7 +266,7 @@ class Supervisor:
         """Be a worker; called in the child, which has inherited everything."""
         for child in self._state.children:
             child.line.close()  # Else it would keep its brothers from noticing that their supervisor is gone.
-        journal = self._open_log(generation.config)
+        journal = self._open_log(generation.config, row)
         worker = Worker(
             generation,
             journal,
@@ -318,7 +274,6 @@ class Supervisor:
             row,
             line,
             workers=self._count,
-            beats=self._notifier.watchdog > 0,
         )
         try:
             trio.run(worker.run)
@@ -347,7 +302,7 @@ class Supervisor:
         elif state.announced:
             return  # Somebody took the place of one that died.
         state.announced = True
-        self._announce(generation)
+        announce(generation.config, generation.arrangement, self._journal)
         self._notifier.ready()
 
     def _bury(self, child: Child) -> None:
@@ -357,11 +312,13 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         child.line.close()
         state.children.remove(child)
-        self._shared.vacate(child.row)
+        if self._shared.vacate(child.row):
+            self._journal.writer.end_line()
         if code == 0 and child.told is not None:
             self._journal.record(Event.WORKER_ENDED, {"pid": child.pid})
             return
-        how = {"pid": child.pid, "status": code, "error": _signal_name(code)}
+        error = f"no sign of life for {HANGS_AFTER:g} s" if child.hung else signals.name_of(code)
+        how: dict[str, object] = {"pid": child.pid, "status": code, "error": error}
         if child.told is not None or state.stopping:
             state.failed = state.failed or state.stopping
             self._journal.record(Event.WORKER_DIED, how)
@@ -387,80 +344,7 @@ class Supervisor:
 
     # Log
 
-    def _open_log(self, config: Config) -> LineJournal:
-        journal = open_log(_STDOUT, config.log.format)
+    def _open_log(self, config: Config, row: int | None = None) -> LineJournal:
+        journal = open_log(_STDOUT, config.log.format, share=partial(self._shared.outlet, row=row))
         configure_structlog(journal)
         return journal
-
-    def _announce(self, generation: Generation) -> None:
-        """Tell where clients are accepted."""
-        config = generation.config
-        for place, sock in generation.arrangement:
-            self._journal.record(
-                Event.LISTENING, {"listener": config.listeners[place].name, "address": str(bound(sock))}
-            )
-        _introduce_sample(config, generation.arrangement, self._journal)
-
-
-def _introduce_sample(config: Config, arrangement: Arrangement, journal: LineJournal) -> None:
-    """Tell a new user where the mail goes (nowhere), and how to send one."""
-    for place, sock in arrangement:
-        listener = config.listeners[place]
-        if not config.backends[listener.backend].is_embedded:
-            continue
-        domain = next((one for one in listener.domains if one != "*"), "example.org")
-        address = bound(sock)
-        # Single quotes only: neither of the two formats of the log has to escape them.
-        command = (
-            "python3 -c 'import smtplib, sys; smtplib.SMTP(*sys.argv[1:3]).sendmail(*sys.argv[3:])' "
-            f"{address.host} {address.port} me@example.net you@{domain} 'Subject: A test'"
-        )
-        journal.record(
-            Event.SAMPLE_BACKEND,
-            {
-                "backend": listener.backend,
-                "directory": str(config.sample.directory),
-                "warning": "embedded sample backend: mail goes nowhere but into this directory",
-                "try": command,
-            },
-        )
-        return
-
-
-def _become(work: Callable[[], None]) -> None:
-    """Do nothing but this work in a process that was just forked, and end it. Signals are blocked."""
-    status = FAILED
-    try:
-        signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
-            # They go to the whole process group, or to the whole service: the supervisor says what follows from them.
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        work()
-        status = 0
-    except BaseException:  # noqa: BLE001 - nothing of the parent's stack is to go on in the child
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
-
-
-def _signal_name(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else ""
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[socket.socket]:
-    """Have the numbers of signals come as octets."""
-    heard, told = socket.socketpair()
-    told.setblocking(False)  # noqa: FBT003 - the name of the method says it
-    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
-    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    try:
-        yield heard
-    finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        heard.close()
-        told.close()

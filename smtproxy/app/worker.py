@@ -40,7 +40,7 @@ from smtproxy.session.settings import BodyMode
 FIRST_PROBE = 5.0
 """Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile."""
 BEAT = 1.0
-"""Seconds between two signs of life, while somebody asks for them."""
+"""Seconds between two signs of life."""
 RESERVE = 64
 """File descriptors for everything but sessions: listeners, log, probes, bells, the standard library."""
 _MANY = 1 << 20
@@ -59,12 +59,8 @@ class Worker:
         line: Line,
         *,
         workers: int,
-        beats: bool,
     ) -> None:
-        """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor.
-
-        `beats`: give signs of life.
-        """
+        """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor."""
         self._generation = generation
         self._config = generation.config
         self._journal = journal
@@ -72,7 +68,6 @@ class Worker:
         self._row = row
         self._line = line
         self._workers = workers
-        self._beats = beats
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
         self._cut: set[Session] = set()
@@ -85,8 +80,7 @@ class Worker:
         async with trio.open_nursery() as background:
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
-            if self._beats:
-                background.start_soon(self._beat)
+            background.start_soon(self._beat)
             await self._start_backends(background)
             pools = tuple(self._pools.values())
             background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)

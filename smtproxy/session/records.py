@@ -169,7 +169,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.WORKER_DIED: {
         "pid": "process id of a worker that ended unasked, with its sessions; 0: it could not be started",
         "status": "its exit status; negative: the signal that killed it",
-        "error": "name of that signal, or why no process could be started",
+        "error": "name of that signal, why it was killed, or why no process could be started",
         "retry": "seconds until another one takes its place; not there while the server stops",
     },
     Event.DRAINING: {

@@ -412,6 +412,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/network/test_ceiling.py",
     ),
     _one(
+        "a line of the log in the middle of another worker's",
+        "app/log/turns.py",
+        "                if whose[0] not in (NOBODY, who):\n",
+        "                if False:\n",
+        "tests/app/log/test_turns.py",
+    ),
+    _one(
         "a body with a hole goes on",
         "network/driver.py",
         "            if isinstance(answer, _INTERRUPTIONS) or isinstance(effect, _BODY):\n",

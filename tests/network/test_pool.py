@@ -1,16 +1,20 @@
 """The pool: who gets a place where, who waits, who is asked to give one back, and how servers are judged."""
 
 import contextlib
+import select
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from smtproxy.network.ceiling import Ceiling, Ceilings, quieten
 from smtproxy.network.link import Link
 from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Waiter, resolve
+from smtproxy.network.record_lock import LockFile
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.warm import WarmConnections
 from smtproxy.session.events import BackendFailed
@@ -90,11 +94,15 @@ class Ground:
 
 @contextlib.asynccontextmanager
 async def ground(
-    *endpoints: Endpoint, places: int = 2, warm: int = 0, weights: tuple[int, ...] = ()
+    *endpoints: Endpoint,
+    places: int = 2,
+    warm: int = 0,
+    weights: tuple[int, ...] = (),
+    ceiling: Callable[[str], Ceiling] | None = None,
 ) -> AsyncIterator[Ground]:
     """A pool of servers, by default one; when all is given back at the end, no place may be missing."""
     journal = FakeJournal()
-    pool = Pool("exchange", endpoints or (FIRST,), places, 1000, journal, WarmConnections(warm, 5.0))
+    pool = Pool("exchange", endpoints or (FIRST,), places, 1000, journal, WarmConnections(warm, 5.0), ceiling=ceiling)
     pool.share(weights)
     here = Ground(pool, journal)
     try:
@@ -516,3 +524,93 @@ async def test_clients_are_promised_something_as_long_as_one_server_is_not_lost(
 async def test_addresses_need_no_look_up() -> None:
     assert await resolve(Endpoint("127.0.0.1", 25)) == (socket.AF_INET, ("127.0.0.1", 25))
     assert await resolve(Endpoint("::1", 2525)) == (socket.AF_INET6, ("::1", 2525))
+
+
+# Several workers
+
+
+@dataclass(slots=True)
+class Two:
+    """The pools of two workers that share their ceilings."""
+
+    one: Ground
+    other: Ground
+    ceilings: Ceilings
+
+    def rung(self, row: int) -> bool:
+        """Whether the bell of a worker rang, which is quiet again then."""
+        rings = bool(select.select([self.ceilings.bell(row)], [], [], 0)[0])
+        quieten(self.ceilings.bell(row))
+        return rings
+
+
+@contextlib.asynccontextmanager
+async def two_workers(places: int = 1, warm: int = 0) -> AsyncIterator[Two]:
+    """Two pools of the same server, which has so many places for both together."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, MockClock)
+    clock.jump(1.0)  # Who has waited since 0.0 waits for nothing; no real clock begins there.
+    ceilings = Ceilings(2, LockFile())
+    ceilings.allow("exchange", str(FIRST), places)
+
+    def ceiling(row: int, server: str) -> Ceiling:
+        page = ceilings.page("exchange", server)
+        assert page is not None
+        return Ceiling(page, row)
+
+    async with (
+        ground(places=places, warm=warm, ceiling=partial(ceiling, 0)) as one,
+        ground(places=places, warm=warm, ceiling=partial(ceiling, 1)) as other,
+    ):
+        yield Two(one, other, ceilings)
+    ceilings.close()
+
+
+async def test_a_place_that_another_worker_gave_back_comes_with_the_bell(mock_clock: MockClock) -> None:
+    async with two_workers() as both:
+        place = both.one.place()
+        waiter = both.other.waiter()
+        assert not waiter.arrived.is_set()
+        assert not both.rung(1)
+        both.one.pool.give_back(place)
+        assert both.rung(1)
+        both.other.pool.hear_bell()
+        assert waiter.place is not None
+        assert (both.one.first.open, both.other.first.open) == (0, 1)
+
+
+async def test_who_waits_in_another_worker_is_worth_a_warm_connection(mock_clock: MockClock) -> None:
+    async with two_workers(warm=1) as both:
+        assert both.one.keep(both.one.place())
+        waiter = both.other.waiter()
+        assert both.rung(0)
+        both.one.pool.hear_bell()
+        assert len(both.one.pool.warm) == 0
+        both.other.pool.hear_bell()
+        assert waiter.place is not None
+
+
+async def test_who_waits_in_another_worker_keeps_this_one_from_keeping_connections_warm(mock_clock: MockClock) -> None:
+    async with two_workers(warm=1) as both:
+        place = both.one.place()
+        both.other.waiter()
+        assert not both.one.keep(place)
+
+
+async def test_who_waits_in_another_worker_gets_idle_places_back(mock_clock: MockClock) -> None:
+    async with two_workers() as both:
+        idle = Holder(recallable_since=trio.current_time())
+        both.one.place(holder=idle)
+        both.other.waiter()
+        both.one.pool.hear_bell()
+        assert idle.recalled == 0
+        mock_clock.jump(RECALL_AFTER)
+        both.one.pool.hear_bell()
+        assert idle.recalled == 1
+
+
+async def test_a_bell_without_a_reason_changes_nothing(mock_clock: MockClock) -> None:
+    async with two_workers(warm=1) as both:
+        assert both.one.keep(both.one.place())
+        both.one.pool.hear_bell()
+        assert len(both.one.pool.warm) == 1

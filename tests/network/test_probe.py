@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from smtproxy.network.pool import FIRST_PAUSE, LONGEST_PAUSE, Place, Server
-from smtproxy.network.probe import INTERVAL, probe, watch
+from smtproxy.network.probe import AGAIN, INTERVAL, probe, watch
 from smtproxy.network.sockets import Endpoint
 from smtproxy.sample.profiles import HELO_ONLY, POSTFIX
 from smtproxy.sample.script import Close, Point, Reset, Rule, Script, Step, reply
@@ -161,6 +161,20 @@ async def test_a_server_in_full_use_needs_no_probe(mock_clock: MockClock) -> Non
         await ask(here)
         assert here.record.opened == 1
         assert here.journal.lines == []
+
+
+async def test_a_server_that_others_use_in_full_is_asked_as_soon_as_there_is_a_place(mock_clock: MockClock) -> None:
+    """Other workers have all places, and this one cannot serve anybody before it knows what the server offers."""
+    async with stage(places=1) as here:
+        assert here.server.places.take(trio.current_time())
+        async with watching(here) as probed:
+            await here.pass_time(10 * AGAIN)
+            assert not probed.is_set()
+            assert here.server.asked_at > 0
+            here.server.places.give()
+            await here.pass_time(AGAIN)
+            await until(probed.is_set)
+        assert (here.record.opened, here.server.asked_at) == (1, 0.0)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """The sweeper: once a second it looks after every session and every pool, and after whoever has come or gone since."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 import trio
@@ -8,7 +9,7 @@ from trio.testing import MockClock
 
 from smtproxy.network.driver import Session
 from smtproxy.network.pool import RAISE_AFTER
-from smtproxy.network.sweeper import INTERVAL, sweep
+from smtproxy.network.sweeper import INTERVAL, answer, sweep
 from smtproxy.sample.script import Point, Rule, Script
 from smtproxy.session.limits import LIMITS
 from tests.network.stage import ENVELOPE, LETTER, Guest, Stage, quiet, stage, until
@@ -85,3 +86,20 @@ async def test_pools_are_tended(mock_clock: MockClock) -> None:
             await here.pass_time(INTERVAL)
         assert here.server.ceiling == here.pool.max_connections
         await until(lambda: here.server.open == 0)
+
+
+async def test_a_bell_brings_a_place_between_two_rounds(mock_clock: MockClock) -> None:
+    bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    async with stage(places=1) as here, trio.open_nursery() as nursery:
+        nursery.start_soon(answer, bell, (here.pool,))
+        assert here.server.places.take(trio.current_time())  # as another worker does
+        guest = await here.enter()
+        await guest.says_hello()
+        await guest.client.say(ENVELOPE)
+        await until(lambda: here.pool.waiting == 1)
+        here.server.places.give()
+        for _ in range(2):  # once is as good as twice
+            os.eventfd_write(bell, 1)
+        assert [one.code for one in await guest.client.hear(2)] == [250, 250]
+        nursery.cancel_scope.cancel()
+    os.close(bell)

@@ -162,6 +162,16 @@ async def test_all_are_closed_at_the_end() -> None:
         assert len(here.warm) == 0
 
 
+async def test_none_is_kept_any_more_once_it_is_stopped() -> None:
+    with shelf() as here:
+        kept = here.kept()
+        here.warm.stop()
+        assert here.given_back == [kept]
+        late = here.make()
+        assert not here.warm.keep(late)
+        late.link.close()
+
+
 # Through whole sessions, before the sample server
 
 

@@ -15,6 +15,7 @@ import structlog
 from smtproxy.app.log.backlog import LOST, Rank
 from smtproxy.app.log.console import ConsoleLines
 from smtproxy.app.log.json_lines import JsonLines, Stamp
+from smtproxy.app.log.outlet import Outlet, open_outlet
 from smtproxy.app.log.writer import Writer
 from smtproxy.session.records import LEVELS, Event
 
@@ -69,9 +70,18 @@ class LineJournal:
 
 
 def open_log(
-    fd: int, form: Format = "auto", *, capacity: int = CAPACITY, reserve: int = RESERVE, stamp: Stamp | None = None
+    fd: int,
+    form: Format = "auto",
+    *,
+    capacity: int = CAPACITY,
+    reserve: int = RESERVE,
+    stamp: Stamp | None = None,
+    share: Callable[[Outlet], Outlet] = lambda outlet: outlet,
 ) -> LineJournal:
-    """Journal on a descriptor, which stays the caller's. `auto`: for humans if it is a terminal, else JSON."""
+    """Journal on a descriptor, which stays the caller's. `auto`: for humans if it is a terminal, else JSON.
+
+    `share` makes of its outlet one that other processes write to, too.
+    """
     stamp = stamp or Stamp()
     terminal = os.isatty(fd)
     renderer: Renderer
@@ -83,7 +93,9 @@ def open_log(
     def lost_line(counts: Mapping[str, int]) -> bytes:
         return renderer.render(LOST, LEVELS[Event.LOG_LOST], {"lost": dict(counts)})
 
-    return LineJournal(Writer(fd, capacity=capacity, reserve=reserve, lost_line=lost_line), renderer)
+    return LineJournal(
+        Writer(share(open_outlet(fd)), capacity=capacity, reserve=reserve, lost_line=lost_line), renderer
+    )
 
 
 def configure_structlog(journal: LineJournal, level: str = "info") -> None:

@@ -7,8 +7,8 @@ reader leaves, and one task drains it. Once a line waits, all later lines wait b
 A broken descriptor (EPIPE) loses each line at once, is tried again with the next one, and the report of what was lost
 follows the first line that got through.
 
-Between *processes* that share a pipe, lines up to PIPE_BUF (4,096 octets) are atomic, by pipe(7). A longer line is
-written in one piece while the pipe has room for it.
+Between *processes* that share a pipe, lines up to PIPE_BUF (4,096 octets) are atomic, by pipe(7); that longer ones stay
+whole, too, is the matter of `turns`.
 
 Threads: all writing is done by the thread that runs `drain()` (until then: the one that made the writer). Lines from
 other threads, and from a signal handler or finalizer that interrupts a write, are handed over to it through a bounded
@@ -110,6 +110,10 @@ class Writer:
         """Write what waits and is taken now. For a process without a loop, in place of `drain()`."""
         if self._pending():
             self._flush_alone()
+
+    def end_line(self) -> None:
+        """Another process has left a line without an end: give it one before the next line."""
+        self._torn = True
 
     def close(self, timeout: float = FLUSH_TIME) -> None:
         """Write what waits, for at most `timeout` seconds; the rest is lost. Blocks: call it after the loop."""

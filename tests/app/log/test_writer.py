@@ -399,6 +399,34 @@ class TestBroken:
             writer.close()
 
 
+class TestFlush:
+    def test_what_waits_is_written_as_far_as_it_is_taken(self) -> None:
+        reader = Reader(0)
+        writer = writer_on(reader.outlet())
+        writer.write(line(1), event="e")
+        writer.write(line(2), event="e")
+        reader.takes.extend([200, 100])
+        writer.flush()
+        assert reader.got == line(1) + line(2)[:100]
+        assert writer.waiting == 100
+        reader.takes.extend([100])
+        writer.flush()
+        assert reader.got == line(1) + line(2)
+        assert writer.waiting == 0
+
+    def test_nothing_waits(self) -> None:
+        reader = Reader()
+        writer_on(reader.outlet()).flush()
+        assert reader.calls == 0
+
+    def test_the_line_that_another_process_left_is_ended_first(self) -> None:
+        reader = Reader(1, 200)
+        writer = writer_on(reader.outlet())
+        writer.end_line()
+        assert writer.write(line(1), event="e")
+        assert reader.got == b"\n" + line(1)
+
+
 class TestClose:
     def test_what_waits_is_written_as_far_as_it_is_taken_and_the_rest_counted(self) -> None:
         reader = Reader(0)

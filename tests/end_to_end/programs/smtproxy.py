@@ -65,8 +65,16 @@ def _toml(value: Setting) -> str:
 class Smtproxy:
     """A running smtproxy; use it in a `with` statement."""
 
-    def __init__(self, directory: Path, plan: Plan, *, cores: Sequence[int] = (), greets: bytes = b"220") -> None:
-        """Start it, and wait until it `greets` so: 220 where its backend can be reached."""
+    def __init__(
+        self,
+        directory: Path,
+        plan: Plan,
+        *,
+        cores: Sequence[int] = (),
+        greets: bytes = b"220",
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """Start it by this command, and wait until it `greets` so: 220 where its backend can be reached."""
         directory.mkdir(parents=True, exist_ok=True)
         self.configuration = directory / "config.toml"
         self.configuration.write_text(plan.text())
@@ -74,7 +82,7 @@ class Smtproxy:
         self._rest = b""
         self._lines: list[Line] = []
         with on_cores(cores):
-            self.child = Child("smtproxy", [*COMMAND, str(self.configuration)], directory, cwd=ROOT)
+            self.child = Child("smtproxy", [*command, str(self.configuration)], directory, cwd=ROOT)
         self.child.wait_ready(lambda: bool(self.lines("listening")))
         self.port = int(str(self.lines("listening")[0]["address"]).rpartition(":")[2])
         if plan.listener.get("tls_mode") == "implicit":  # it says nothing to who speaks in clear text
