@@ -86,6 +86,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Fault.NEEDS_SMTPUTF8: Wording(553, "5.6.7", "Address needs SMTPUTF8"),  # RFC 6531 3.5
     Fault.BAD_PARAMETER: Wording(501, "5.5.4", "Parameter not understood"),
     Fault.DUPLICATE_PARAMETER: Wording(501, "5.5.4", "Parameter given twice"),
+    Fault.BAD_CHUNK: Wording(501, "5.5.4", "Syntax: BDAT size [LAST]; closing, as the octets behind it have no end"),
     Fault.NULL_RECIPIENT: Wording(501, "5.1.3", "No recipient given"),
     # Bounds
     Own.TOO_MANY_CONNECTIONS: Wording(

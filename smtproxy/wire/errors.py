@@ -40,6 +40,8 @@ class Fault(Enum):
     """A MAIL or RCPT parameter given twice."""
     NULL_RECIPIENT = "null_recipient"
     """RCPT TO:<>, which names nobody."""
+    BAD_CHUNK = "bad_chunk"
+    """BDAT without a size that can be read: where its octets end is not known. RFC 3030 2"""
     BAD_REPLY = "bad_reply"
     """From a backend: octets that are no SMTP reply. RFC 5321 4.2"""
     REPLY_TOO_LONG = "reply_too_long"

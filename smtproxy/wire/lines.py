@@ -71,10 +71,13 @@ class LineBuffer:
         """Tell whether the unread octets begin with these, be they the start of a line that has not ended."""
         return self._buffer.startswith(octets)
 
-    def take(self) -> bytes:
-        """Hand over all unread octets, to the body or to be dropped at STARTTLS, and start anew with nothing."""
-        octets = bytes(self._buffer)
-        self._buffer.clear()
+    def take(self, most: int | None = None) -> bytes:
+        """Hand over the unread octets, at most so many of them: to the body, or to be dropped at STARTTLS.
+
+        What is left begins a line.
+        """
+        octets = bytes(self._buffer if most is None else memoryview(self._buffer)[:most])
+        del self._buffer[: len(octets)]
         self._scanned = self._lost = 0
         self._told = False
         return octets

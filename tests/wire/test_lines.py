@@ -91,6 +91,18 @@ def test_counts_and_hands_over_what_is_unread() -> None:
     assert buffer.next() is None
 
 
+def test_hands_over_a_part_and_reads_on_behind_it() -> None:
+    buffer = LineBuffer(LIMIT, ENDLESS)
+    buffer.feed(b"BDAT 4\r\n\n.\r\nNOOP")
+    assert buffer.next() == b"BDAT 4"
+    assert buffer.take(3) == b"\n.\r"
+    assert buffer.take(1) == b"\n"
+    assert buffer.take(0) == b""
+    assert buffer.next() is None
+    buffer.feed(b"\r\n")
+    assert buffer.next() == b"NOOP"
+
+
 def test_begins_anew_after_handing_over() -> None:
     buffer = LineBuffer(LIMIT, ENDLESS)
     buffer.feed(b"x" * 15)
