@@ -51,6 +51,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         commit_by=listener.commit_by,
         open=backend.open,
         lease=backend.lease,
+        chunking=backend.chunking,
         trace_header=backend.trace_header,
         client_tls=ClientTls(listener.tls_mode) if listener.tls else ClientTls.OFF,
         banner_delay=0.0 if checks.early_talker.action is Action.OFF else listener.banner_delay,
@@ -146,6 +147,7 @@ def pool(
     warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
     made = Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, tls, ceiling)
     made.share(backend.weights)
+    made.withheld = backend.chunking.withholds
     return made
 
 

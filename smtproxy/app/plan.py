@@ -81,7 +81,7 @@ def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
         ),
         ("kept warm", f"{backend.idle.connections} for {idle}"),
         ("TLS", _server_tls(backend)),
-        ("BDAT", backend.chunking),
+        ("BDAT", backend.chunking.value),
         ("trace header", "yes" if backend.trace_header else "no"),
     ]
     if backend.is_embedded:

@@ -368,6 +368,8 @@ class Session:
                 if slowly is None:
                     continue
                 answer = slowly
+            if isinstance(effect, _BODY) and isinstance(answer, events.BackendBytes):
+                answer = events.BackendBytes(answer.octets, early=True)
             if isinstance(answer, _INTERRUPTIONS) or isinstance(effect, _BODY):
                 # Whatever cut a body off (a drain, too): what stands behind the hole must not leave. CRLF.CRLF made of
                 # two ends that never met would commit a truncated mail, and its tail would be read as commands.
@@ -521,11 +523,11 @@ class Session:
             return events.BackendClosed("closed")
         async with aclosing(shelf.chunks()) as chunks:
             async for octets in chunks:
-                answer = self._write_backend(link, octets)
+                # Before a piece, not behind it: behind the last one of a chunk what it says is the answer it owes.
+                early = self._read_backend() if self._backend.spoke else None
+                answer = self._write_backend(link, octets) if early is None else early
                 if answer is _SLOW:
                     answer = await self._finish_forward(link)
-                if answer is None and self._backend.spoke:
-                    answer = self._read_backend()
                 if answer is not None and not isinstance(answer, _Slow):
                     return answer
         return None

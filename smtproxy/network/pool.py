@@ -151,6 +151,8 @@ class Pool:
         self.offered: Capabilities | None = None
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
+        self.withheld: frozenset[str] = frozenset()
+        """Keywords that are not offered whatever the servers can."""
         self._journal = journal
         self.tls = tls
         """How connections to its servers are protected."""
@@ -365,7 +367,7 @@ class Pool:
         server.pause = FIRST_PAUSE
         server.capabilities = capabilities
         known = [one.capabilities for one in self.servers if one.capabilities is not None]
-        self.offered = intersect(known, self._max_message_size)
+        self.offered = intersect(known, self._max_message_size, self.withheld)
 
     def failed(self, server: Server, reason: str, reply: str = "") -> None:
         """A connection could not be used: full if others are open there, else down. Its place is still held."""

@@ -1,7 +1,9 @@
-"""The body of a message, from DATA to the final dot: collected, kept or streamed. DESIGN section 4, "The body".
+"""The body of a message, by DATA or in chunks: collected, kept or streamed. DESIGN section 4, "The body".
 
-Whatever fails on the way, the octets up to the end of the body are consumed and the client hears the reason at its
-final dot; they are never read as commands.
+Whatever fails on the way, the octets up to the end of the body (or of the chunk) are consumed and the client hears the
+reason there; they are never read as commands.
+
+How the body goes to the backend is settled before its first octet is read, as dots are put on or taken off from there.
 """
 
 from smtproxy.session import commands, delivery
@@ -11,7 +13,7 @@ from smtproxy.session.conversation import Conversation
 from smtproxy.session.events import Keep, Stored, Wait
 from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
-from smtproxy.session.settings import BodyMode
+from smtproxy.session.settings import BodyMode, Chunking
 from smtproxy.session.slots import Slot
 from smtproxy.session.transaction import Ending, Transaction, outcome_of
 from smtproxy.session.verdicts import Stage
@@ -19,7 +21,7 @@ from smtproxy.wire.trace import received_field
 
 
 def start(c: Conversation, slot: Slot) -> None:
-    """DATA was accepted by the policy: take the body ourselves, or ask the backend for its go-ahead first."""
+    """DATA, or a first chunk, was accepted by the policy: take the body ourselves, or ask the backend first."""
     settings, transaction = c.settings, c.transaction
     if transaction is None:
         c.crashed()
@@ -28,15 +30,25 @@ def start(c: Conversation, slot: Slot) -> None:
     if settings.trace_header:
         prefix = _trace(c, transaction)
         transaction.changes.append("trace_header")
-    c.reception = Reception(settings, c.memory, c.dialogue.now, prefix)
+    chunk, c.chunk = c.chunk, None
+    envelope, chunking = transaction.envelope, settings.chunking
+    wanted = chunking is Chunking.ALWAYS or (chunking is Chunking.MIRROR and chunk is not None)
+    envelope.chunked = chunked = wanted and envelope.may_chunk
+    now = c.dialogue.now
+    c.reception = Reception(settings, c.memory, now, prefix, chunks_in=chunk is not None, chunks_out=chunked)
     transaction.body = settings.body.value
+    transaction.framing = (chunk is not None, chunked)
+    if chunk is not None:
+        c.slot = None
+        c.reception.begin_chunk(slot, chunk, now)
     if settings.body is BodyMode.STREAM:
         c.phase = Phase.BODY_START
         c.courier.start_data()
-    else:
+        return
+    if chunk is None:
         c.slot = None
         c.reply(slot, Own.START_BODY)
-        c.phase = Phase.BODY
+    c.phase = Phase.BODY
 
 
 def _trace(c: Conversation, transaction: Transaction) -> bytes:
@@ -59,7 +71,7 @@ def _trace(c: Conversation, transaction: Transaction) -> bytes:
 
 
 def started(c: Conversation) -> bool:
-    """The backend answered DATA, asked by the client's DATA (`stream`) or because memory is full (`auto`)."""
+    """The backend takes the body or does not, asked at its beginning (`stream`) or because memory is full (`auto`)."""
     reception = c.reception
     if reception is None:
         c.crashed()
@@ -70,7 +82,10 @@ def started(c: Conversation) -> bool:
     if failure is None:
         if slot is not None:
             reply = c.backend.backend_reply
-            c.settle(slot, c.phrases.say(Own.START_BODY) if reply is None else reply, "backend")
+            if reply is None or reception.chunked:
+                c.reply(slot, Own.START_BODY)
+            else:
+                c.settle(slot, reply, "backend")
         delivery.send_kept(c, reception)
     elif slot is None:
         give_up(c, reception, failure)
@@ -82,7 +97,7 @@ def started(c: Conversation) -> bool:
 
 
 def step(c: Conversation) -> bool:
-    """Take in what the client sent of the body; at its end, ask for the verdict."""
+    """Take in what the client sent of the body; at its end, or at that of a chunk, say what is to be said."""
     reception = c.reception
     if reception is None:
         c.crashed()
@@ -90,13 +105,16 @@ def step(c: Conversation) -> bool:
     intake = reception.intake
     if c.backend.failure is not None and reception.refusal is None:
         give_up(c, reception, c.backend.failure)
-    if intake.ended:
-        _ended(c, reception)
+    if intake.complete:
+        if intake.ended or intake.spoilt or reception.refusal is not None:
+            _ended(c, reception)
+        else:
+            _chunk_taken(c, reception)
         return True
-    if not len(c.lines):
+    if not len(c.lines) and intake.left != 0:
         return False
     reception.touched = c.dialogue.now
-    body, rest = intake.feed(c.lines.take())
+    body, rest = intake.feed(c.lines.take(intake.left))
     if rest:
         c.lines.feed(rest)
     if reception.refusal is not None:
@@ -107,7 +125,7 @@ def step(c: Conversation) -> bool:
         c.drop_body()
     elif body:
         _pass_on(c, reception, body)
-    if intake.dropped > c.settings.max_message_size and not intake.ended:
+    if intake.dropped > c.settings.max_message_size and not intake.complete:
         c.say_goodbye(Own.TOO_MUCH_BODY, "too_much_body")
         return False
     return True
@@ -115,16 +133,20 @@ def step(c: Conversation) -> bool:
 
 def _pass_on(c: Conversation, reception: Reception, body: bytes) -> None:
     """Send octets on, or keep them while there is room; where there is none, stream (auto) or use the disk (hold)."""
-    if reception.begun:
+    if reception.begun and reception.chunked:
+        if (not reception.keep(body) or reception.fills_chunk) and reception.leaving:
+            delivery.send_more(c, reception)
+    elif reception.begun:
         c.courier.send_body(body)
     elif not reception.keep(body):
         if c.settings.body is BodyMode.AUTO:
             c.phase = Phase.BODY_START
             c.courier.start_data()
         else:
-            reception.on_disk = True
-            c.held_up = Wait.STORAGE
-            c.out.append(Keep(reception.empty()))
+            octets = reception.shelve()
+            if octets:
+                c.held_up = Wait.STORAGE
+                c.out.append(Keep(octets))
 
 
 def stored(c: Conversation, event: Stored) -> None:
@@ -135,14 +157,36 @@ def stored(c: Conversation, event: Stored) -> None:
 
 
 def give_up(c: Conversation, reception: Reception, failure: Heard) -> None:
-    """The message cannot be delivered any more: the client hears it at its final dot; what it sends is consumed."""
+    """The message cannot be delivered any more: the client hears it at the end of its body, or of the present chunk."""
     reception.refusal = failure
     c.courier.abandon()
     c.drop_body()
 
 
+def between_chunks(c: Conversation) -> bool:
+    """Read the next command; what failed meanwhile is told to the next chunk."""
+    reception, failure = c.reception, c.backend.failure
+    if failure is not None and reception is not None:
+        if reception.refusal is None:
+            give_up(c, reception, failure)
+        c.courier.forget_failure()
+    return commands.step(c)
+
+
+def _chunk_taken(c: Conversation, reception: Reception) -> None:
+    """A chunk that is not the last one is complete. Our own 250 promises nothing: the backend answers the last one."""
+    slot, reception.chunk = reception.chunk, None
+    if slot is None:
+        c.crashed()
+        return
+    c.settle(slot, c.phrases.say(Own.CHUNK_TAKEN, str(reception.intake.size)), "protocol")
+    reception.paused = c.dialogue.now
+    c.phase = Phase.CHUNKS
+    c.wait_for_client()
+
+
 def _ended(c: Conversation, reception: Reception) -> None:
-    """The final dot was read."""
+    """The end of the body was read, or of a chunk that will not be taken."""
     dialogue, transaction = c.dialogue, c.transaction
     if transaction is None:
         c.crashed()
@@ -150,9 +194,11 @@ def _ended(c: Conversation, reception: Reception) -> None:
     dialogue.message = reception.intake.facts()
     if reception.intake.normalised:
         transaction.changes.append("newlines_normalised")
+    if reception.intake.lengthened:
+        transaction.changes.append("final_newline_added")
     transaction.dot_at = dialogue.now
     c.commit_due = c.octets_since + c.settings.commit_by
-    c.slot = c.answers.open(".")
+    c.slot = reception.chunk or c.answers.open(".")
     c.phase = Phase.VERDICT
     if reception.refusal is None:
         c.ask(Stage.MESSAGE)

@@ -43,7 +43,7 @@ class Stand(Enum):
     WAITING = "waiting"
     """Commands are out, replies are owed."""
     STREAMING = "streaming"
-    """The backend said 354: it takes the body."""
+    """The backend takes the body: it said 354, or it may be sent chunks."""
     COMMITTED = "committed"
     """The terminator was handed over. The contract's item 9 rules from here."""
 
@@ -92,6 +92,7 @@ _PATIENCE = {
     Purpose.MAIL: "mail_time",
     Purpose.RCPT: "recipient_time",
     Purpose.DATA: "data_time",
+    Purpose.CHUNK: "transfer_time",
     Purpose.END_OF_DATA: "end_of_data_time",
 }
 
@@ -162,7 +163,7 @@ class Carriage:
         """The client's commands of the present job."""
         self.mail_slot: Slot | None = None
         self.body = self.terminator = b""
-        self.kept = False
+        self.kept = 0  # octets on disk that go in front of `body`
         self.accepted: Accepted | None = None
         self.stand = Stand.IDLE
         self.upstream: Upstream | None = None
@@ -209,6 +210,12 @@ class Carriage:
     def streaming(self) -> bool:
         """Whether the backend takes the body."""
         return self.stand is Stand.STREAMING
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body goes by BDAT."""
+        envelope = self.dialogue.envelope
+        return envelope is not None and envelope.chunked
 
     @property
     def committed(self) -> bool:
@@ -322,6 +329,12 @@ class Carriage:
             return None
         return None if self.in_sync or self.dirty or upstream.unread or upstream.owes else upstream
 
+    def forsake(self) -> None:
+        """Whatever the backend has of the transaction is worth nothing; RSET goes in front of the next one."""
+        if self.in_sync and self.upstream is not None:
+            self.dirty = self.upstream.worn = True
+        self.in_sync = False
+
     def rest(self) -> None:
         """The job is done and nothing is owed: the connection is kept for the next one."""
         self.stand = Stand.READY
@@ -332,7 +345,7 @@ class Carriage:
         self.job = None
         self.slots = []
         self.accepted = None
-        self.body, self.kept = b"", False
+        self.body, self.kept = b"", 0
         self.idle_since = self.dialogue.now
 
     def patience(self, purpose: Purpose | None) -> None:

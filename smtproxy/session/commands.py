@@ -5,6 +5,7 @@ Nothing is forwarded here but a whole group, and only what the policy accepted i
 
 from collections.abc import Callable, Mapping
 
+from smtproxy.session import chunks
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Hello
@@ -39,13 +40,14 @@ def step(c: Conversation) -> bool:
             c.lines.take()  # whatever the policy says of it: no line of it is a command
             c.error(c.answers.open(""), c.phrases.say(Own.UNKNOWN_COMMAND), foreign="TLS")
             return True
+        line = None
         try:
             line = c.lines.next()
             if line is None:
                 return _send_group(c) if c.group else _nothing_to_read(c)
             command = parse_command(line)
         except PeerError as error:
-            _malformed(c, error)
+            _malformed(c, error, garbled_chunk=line is not None and chunks.looks_like(line))
             return True
     rule = RULES.get(command.verb)
     if c.group and (rule is None or rule.barrier):
@@ -83,10 +85,12 @@ def _nothing_to_read(c: Conversation) -> bool:
     return False
 
 
-def _malformed(c: Conversation, error: PeerError) -> None:
+def _malformed(c: Conversation, error: PeerError, *, garbled_chunk: bool) -> None:
     c.dialogue.commands += 1
     c.wait_for_client()
-    if error.fault is Fault.LINE_ENDLESS:
+    if garbled_chunk:
+        chunks.unframed(c, c.answers.open("BDAT"), error.detail)
+    elif error.fault is Fault.LINE_ENDLESS:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "endless_line")
     else:
         c.error(c.answers.open(""), c.phrases.say(error.fault, error.detail))
@@ -97,7 +101,7 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
     dialogue, limits = c.dialogue, c.settings.limits
     dialogue.commands += 1
     c.wait_for_client()
-    if dialogue.commands > limits.commands:
+    if dialogue.commands - dialogue.chunks > limits.commands:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "commands")
         return
     if dialogue.now >= c.session_due:
@@ -108,12 +112,17 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
         return
     slot = c.answers.open(command.verb)
     if rule is None:
-        c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))
+        if chunks.looks_like(command.verb.encode()):
+            chunks.unframed(c, slot, "unknown spelling")
+        else:
+            c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))
         return
     if c.phase not in rule.phases:
         reply = c.phrases.say(rule.misplaced[c.phase])
         if rule.act is Act.DATA and len(c.lines):
             refuse_data(c, slot, reply, "protocol")
+        elif rule.act is Act.CHUNK:
+            chunks.misplaced(c, slot, command, reply)
         else:
             c.error(slot, reply)
         return
@@ -241,6 +250,9 @@ def _data(c: Conversation, slot: Slot, _command: Command) -> None:
     if envelope is None or not envelope.accepted:
         refuse_data(c, slot, c.phrases.say(Own.NO_RECIPIENTS), "protocol")
         return
+    if envelope.binary:
+        refuse_data(c, slot, c.phrases.say(Own.BINARY_BY_DATA), "protocol")  # RFC 3030 3
+        return
     c.dialogue.early = bool(len(c.lines))
     c.slot = slot
     c.ask(Stage.DATA)
@@ -265,6 +277,7 @@ _ACTS: Mapping[Act, Callable[[Conversation, Slot, Command], None]] = {
     Act.MAIL: _mail,
     Act.RECIPIENT: _recipient,
     Act.DATA: _data,
+    Act.CHUNK: chunks.announce,
     Act.QUIT: _quit,
     Act.FOREIGN: _foreign,
 }

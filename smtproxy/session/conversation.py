@@ -6,26 +6,52 @@ in `flush`, a transaction ends in `end_transaction`, a session in `finish`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from smtproxy.session.account import Account
 from smtproxy.session.answers import Own, Phrases
-from smtproxy.session.carriage import Carriage, Fate
+from smtproxy.session.carriage import Carriage, Fate, Heard
 from smtproxy.session.courier import Courier
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, StartTls, Wait
 from smtproxy.session.memory import Memory
 from smtproxy.session.reception import Reception
 from smtproxy.session.records import Event as LogEvent
-from smtproxy.session.rules import Phase
+from smtproxy.session.rules import IN_TRANSACTION, Phase
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Answers, Slot
 from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.transaction import Ending, Passage, Transaction, outcome_of
 from smtproxy.session.verdicts import Accepted, Stage, Verdict
+from smtproxy.wire.chunks import Chunk
 from smtproxy.wire.commands import Command
 from smtproxy.wire.ehlo import Capabilities
 from smtproxy.wire.lines import LineBuffer
 from smtproxy.wire.replies import Reply
+
+
+@dataclass(slots=True)
+class Refusal:
+    """Why no chunk of a message is wanted."""
+
+    heard: Heard
+    dropped: int = 0
+    """Octets of such chunks."""
+
+
+@dataclass(slots=True)
+class Discard:
+    """A chunk whose octets are dropped before it is refused."""
+
+    slot: Slot
+    refusal: Refusal
+    left: int
+    """Octets still to come."""
+    due: float
+    """Until when they must have come."""
+    then: Phase
+    error: bool
+    """It counts against the client."""
 
 
 class Conversation:
@@ -36,12 +62,14 @@ class Conversation:
         "account",
         "answers",
         "backend",
+        "chunk",
         "client_due",
         "commit_due",
         "courier",
         "delay_until",
         "delayed",
         "dialogue",
+        "discard",
         "draining",
         "epoch",
         "error_reply",
@@ -62,6 +90,7 @@ class Conversation:
         "phase",
         "phrases",
         "reception",
+        "refusal",
         "session_due",
         "settings",
         "slot",
@@ -116,13 +145,14 @@ class Conversation:
         self.delay_until = 0.0
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
+        self.chunk: Chunk | None = None  # the first one of a message, while it is being judged
+        self.discard: Discard | None = None
+        self.refusal: Refusal | None = None  # what each further chunk hears in Phase.REFUSED
         self.accepted: Accepted | None = None
         """The verdict of stage MESSAGE that allows the commit."""
         self.gone = ""
         """How the client went away; empty: it is there."""
-        self.over = False
-        self.draining = False
-        self.lingers = False
+        self.over = self.draining = self.lingers = False
         self.client_due = 0.0
         self.session_due = 0.0
         self.commit_due = 0.0
@@ -240,7 +270,7 @@ class Conversation:
         if self.transaction is not None:
             self.courier.abandon()
             self.end_transaction(Ending(*self.transaction.unfinished()))
-        if self.phase is Phase.MAIL:
+        if self.phase in IN_TRANSACTION:
             self.phase = Phase.READY
 
     def end_transaction(self, ending: Ending) -> None:

@@ -12,7 +12,7 @@ the courier is busy, what failed, what became of the message. The rules, all of 
 Sans-IO: effects are appended to the list it shares with the relay, in order.
 """
 
-from smtproxy.session import commit, forwarding, opening
+from smtproxy.session import commit, content, forwarding, opening, pairing
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Heard, Job, Stand
 from smtproxy.session.events import (
@@ -22,11 +22,10 @@ from smtproxy.session.events import (
     BackendNotSecured,
     BackendOpened,
     BackendSecured,
-    Forward,
-    ForwardKept,
     Looked,
 )
 from smtproxy.session.slots import Purpose, Slot
+from smtproxy.session.upstream import Paired, Upstream
 from smtproxy.session.verdicts import Accepted
 from smtproxy.wire.replies import Reply
 
@@ -72,7 +71,7 @@ class Courier:
         self._k.failure = None
 
     def start_data(self) -> None:
-        """Get a 354 for the accepted recipients, wherever they have to be replayed."""
+        """Get the backend to take a body for the accepted recipients, wherever they have to be replayed."""
         self._start(Job.DATA)
 
     def send_body(self, octets: bytes) -> None:
@@ -81,11 +80,11 @@ class Courier:
         k.body = octets
         self._start(Job.BODY)
 
-    def send_collected(self, octets: bytes, *, kept: bool) -> None:
-        """Send what was collected before the 354 that was just read, what lies on disk first: no look in between."""
+    def send_collected(self, octets: bytes, *, kept: int) -> None:
+        """Send what was collected before the reply that was just read, `kept` octets on disk first: no look between."""
         k = self._k
         k.body, k.kept = octets, kept
-        self._send_body()
+        content.send(k)
 
     def finish(self, accepted: Accepted, terminator: bytes, fields: dict[str, object]) -> None:
         """Commit the message, if the look before it shows nothing. Only while `streaming`."""
@@ -106,9 +105,11 @@ class Courier:
             case Stand.IDLE | Stand.COMMITTED:
                 return
             case Stand.READY:
-                if k.in_sync and k.upstream is not None:
-                    k.dirty = k.upstream.worn = True
-                k.in_sync = False
+                k.forsake()
+            case Stand.STREAMING if k.chunked:
+                # No chunk is open: RSET undoes what the backend has. RFC 3030 2
+                k.forsake()
+                k.rest()
             case _:
                 k.close()
                 k.end()
@@ -168,7 +169,7 @@ class Courier:
                 return False
             commit.try_commit(k)
         elif k.job is Job.BODY:
-            self._send_body()
+            content.send(k)
         elif opening.suits(k, upstream):
             forwarding.send_next(k, upstream)
         return True
@@ -182,6 +183,8 @@ class Courier:
         match k.stand:
             case Stand.OPENING:
                 opening.greeted(k, upstream, event.octets)
+            case Stand.WAITING if event.early and k.job is Job.BODY:
+                self._cut_off(upstream, event.octets)
             case Stand.WAITING:
                 forwarding.answered(k, upstream, event.octets)
             case Stand.COMMITTED:
@@ -251,15 +254,15 @@ class Courier:
             k.used = k.upstream
             k.look()
 
-    def _send_body(self) -> None:
+    def _cut_off(self, upstream: Upstream, octets: bytes) -> None:
+        """The server spoke in the middle of a chunk, which it will never get whole: this connection is finished."""
         k = self._k
-        k.stand = Stand.STREAMING
-        if k.kept:
-            k.out.append(ForwardKept())
-        if k.body:
-            k.out.append(Forward(k.body))
-        k.deadline = k.dialogue.now + k.settings.limits.transfer_time
-        k.end()
+        got = next(upstream.receive(octets), None)
+        if isinstance(got, Paired) and got.reply.kind in (4, 5):
+            pairing.pair(k, got)
+            k.close()
+        else:
+            k.fail(Own.BACKEND_LOST if got is None else Own.BACKEND_NONSENSE)
 
     def _surprised(self, seen: Looked) -> None:
         """Something is there that nobody waits for. Not this connection."""

@@ -2,7 +2,7 @@
 
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Fate, Heard
-from smtproxy.session.conversation import Conversation
+from smtproxy.session.conversation import Conversation, Refusal
 from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
 from smtproxy.session.transaction import Ending, Transaction, outcome_of
@@ -34,6 +34,11 @@ def send_kept(c: Conversation, reception: Reception) -> None:
     c.courier.send_collected(reception.empty(), kept=reception.on_disk)
 
 
+def send_more(c: Conversation, reception: Reception) -> None:
+    """Send what has gathered since as one chunk, if the backend still takes it."""
+    c.courier.send_body(reception.empty())
+
+
 def step(c: Conversation) -> bool:
     """The message was accepted by the policy: send what is still here, commit, and learn its fate."""
     backend, reception, transaction, accepted = c.backend, c.reception, c.transaction, c.accepted
@@ -48,10 +53,12 @@ def step(c: Conversation) -> bool:
         c.crashed()
     elif not reception.begun:
         send_kept(c, reception)
+    elif reception.chunked and reception.leaving:
+        send_more(c, reception)
     elif c.dialogue.now >= c.commit_due:
         c.courier.too_late(Own.TOO_LATE)
     else:
-        c.courier.finish(accepted, reception.intake.terminator, _commit_fields(c, transaction))
+        c.courier.finish(accepted, reception.last_octets(), _commit_fields(c, transaction))
     return True
 
 
@@ -75,8 +82,13 @@ def _fail(c: Conversation, heard: Heard) -> None:
 def conclude(c: Conversation, outcome: str, heard: Heard) -> None:
     """The fate of the message is known: write its line, then tell the client, if it is still there."""
     slot, c.slot = c.slot, None
+    ended = c.reception is None or c.reception.intake.ended
     c.end_transaction(Ending(outcome, heard.by, heard.reply, heard=not c.gone))
-    c.phase = Phase.READY
+    if ended:
+        c.phase = Phase.READY
+    else:
+        c.refusal = Refusal(heard)
+        c.phase = Phase.REFUSED
     if c.gone:
         c.finish(c.gone, "client")
     elif slot is None:

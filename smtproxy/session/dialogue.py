@@ -30,7 +30,8 @@ class MessageFacts:
     """What is known of a message when its final dot has been read."""
 
     size: int
-    """Octets between DATA and the final dot as the client sent them, its dot-stuffing included."""
+    """Octets between DATA and the final dot as the client sent them, its dot-stuffing included; by BDAT, those of all
+    chunks."""
     bare_newlines: bool
     dot_line: bool
     """A bare newline touches a line made of dots alone."""
@@ -70,6 +71,8 @@ class Dialogue:
     """Commands without use since the last mail."""
     commands: int = 0
     """Commands read."""
+    chunks: int = 0
+    """Of these, BDAT commands that brought more octets than a command line may have."""
     transactions: int = 0
     """MAIL commands understood."""
     delivered: int = 0

@@ -40,6 +40,10 @@ class Envelope:
     """What the backend's refusal of MAIL means to the client: it answers this and each later RCPT."""
     sender_by: str = ""
     """Whose words that is."""
+    may_chunk: bool = False
+    """The server that was given it last offers CHUNKING."""
+    chunked: bool = False
+    """Its body goes by BDAT, to whichever server: it has no dots doubled, so it must not be ended by one."""
     _accepted: int = 0
 
     def count(self, recipient: Recipient) -> None:
@@ -64,9 +68,16 @@ class Envelope:
         return any(keyword == "SMTPUTF8" for keyword, _ in self.parameters)
 
     @property
+    def binary(self) -> bool:
+        """Whether the client asked for BODY=BINARYMIME. RFC 3030 3"""
+        return any(keyword == "BODY" and value and value.upper() == "BINARYMIME" for keyword, value in self.parameters)
+
+    @property
     def requires(self) -> frozenset[str]:
         """EHLO keywords that a server must offer to get this envelope; nothing is ever stripped from it."""
         keywords = required(self.parameters)
+        if self.chunked:
+            keywords |= {"CHUNKING"}
         for recipient in self.recipients:
             if recipient.parameters:
                 keywords |= required(recipient.parameters)

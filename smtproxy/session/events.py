@@ -125,6 +125,8 @@ class BackendBytes:
     octets: bytes
     client_gone: bool = False
     """After the commit: the client was looked at, and is gone (HUP or ERR). It cannot be told what the backend said."""
+    early: bool = False
+    """They cut off a write to the backend, which will never be finished."""
 
 
 @value

@@ -34,6 +34,10 @@ def send_next(k: Carriage, upstream: Upstream) -> None:
         for purpose, slot, _ in now:
             upstream.expect(purpose, slot)
         k.out.append(Forward(b"".join([command for _, _, command in now])))
+    elif k.job is Job.DATA and k.chunked:
+        k.stand = Stand.STREAMING  # BDAT needs no go-ahead
+        k.end()
+        return
     elif k.job is Job.DATA:
         # DATA stands alone behind the replies to all RCPTs: an unwanted 354 cannot happen by a race.
         upstream.expect(Purpose.DATA)
@@ -66,7 +70,7 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
             return
         k.unproven = False
         if isinstance(got, Stray):
-            if got.reply is None:
+            if got.reply is None or k.job is Job.BODY:
                 k.fail(Own.BACKEND_NONSENSE)
             else:
                 k.distrust()

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from smtproxy.session import body, delivery
+from smtproxy.session import body, chunks, delivery
 from smtproxy.session.answers import Own
+from smtproxy.session.carriage import Heard
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import ClientTls, OpenMode
@@ -85,10 +86,14 @@ def _recipient(c: Conversation, slot: Slot) -> None:
 
 
 def _refused(c: Conversation, slot: Slot, verdict: Refused) -> None:
+    chunk, c.chunk = c.chunk, None
     match verdict.stage:
         case Stage.DATA:
             if c.transaction is not None:
                 c.transaction.data_refused = (verdict.reply, verdict.by)
+            if chunk is not None and not verdict.drop:
+                chunks.refuse(c, slot, chunk, Heard(verdict.reply, verdict.by))
+                return
             c.settle(slot, verdict.reply, verdict.by)
             if len(c.lines) and not verdict.drop:
                 c.finish("early_body", "proxy")  # what stands behind it is a body, see `refuse_data`

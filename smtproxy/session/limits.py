@@ -49,6 +49,8 @@ class Limits:
     body_memory_total: int = _count(268435456, "the same for all sessions of all workers together")
     body_disk_total: int = _count(10737418240, "octets of held bodies on disk, of all sessions of all workers")
     message_ceiling: int = _count(1073741824, "largest body where the check `size` is switched off")
+    chunk: int = _count(65536, "octets of a streamed body in one BDAT, as each costs a round trip")
+    chunk_end: int = _count(4096, "octets that leave with the commit of a body by BDAT: a small one in one write")
     header: int = _count(262144, "octets searched for Message-ID and Received; Exchange MaxHeaderSize = 256 KB")
 
     # The backend

@@ -82,7 +82,10 @@ def suits(k: Carriage, upstream: Upstream) -> bool:
     For each write, as a later RCPT or transaction can need more than what the connection was opened for.
     """
     envelope = k.dialogue.envelope
-    if envelope is None or all(upstream.capabilities.has(keyword) for keyword in envelope.requires):
+    if envelope is None:
+        return True
+    envelope.may_chunk = upstream.capabilities.has("CHUNKING")
+    if all(upstream.capabilities.has(keyword) for keyword in envelope.requires):
         return True
     k.obstacles |= {Own.BACKEND_CANNOT}
     next_server(k, "")

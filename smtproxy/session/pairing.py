@@ -4,6 +4,7 @@ Never passed on: 421 (the server is leaving, our session is not), an unexpected 
 own dialogue. Everything else the backend says goes to the client as it is.
 """
 
+from smtproxy.session import content
 from smtproxy.session.answers import Own
 from smtproxy.session.carriage import Carriage, Heard, Stand
 from smtproxy.session.slots import Purpose, Slot
@@ -35,6 +36,8 @@ def pair(k: Carriage, got: Paired) -> None:
             _pair_rcpt(k, reply, slot, own)
         case Purpose.DATA:
             _pair_data(k, reply, own)
+        case Purpose.CHUNK:
+            content.taken(k, reply, own)
         case _:
             k.fail(Own.BACKEND_NONSENSE)
 

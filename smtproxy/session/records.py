@@ -126,8 +126,10 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "message_id": "Message-ID header field, if one was found in the first header block",
         "received": "number of Received header fields",
         "body": "how the body travelled: auto, hold, stream",
+        "framing": "BDAT; or converted: `BDAT to DATA` (dots are doubled), `DATA to BDAT` (they are not any more); "
+        "missing: DATA on both sides",
         "findings": "each finding: check, stage, reason, action, and what the check saw",
-        "changes": "what was changed: trace_header, newlines_normalised, source_route_dropped",
+        "changes": "what was changed: trace_header, newlines_normalised, final_newline_added, source_route_dropped",
         "outcome": "delivered | rejected | deferred | dropped | aborted | unknown",
         "by": "who decided: backend, client, protocol, or the name of a check",
         "reply": "the reply the client got to the final dot, or to the command that ended the transaction",

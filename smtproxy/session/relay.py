@@ -20,9 +20,9 @@ logger (`Record` leaves as an effect), no randomness (ids are given).
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from smtproxy.session import arrival, body, commands, delivery, judgement
+from smtproxy.session import arrival, body, chunks, commands, delivery, judgement
 from smtproxy.session.answers import Own, Phrases
-from smtproxy.session.carriage import Heard, Stand
+from smtproxy.session.carriage import Heard, Job, Stand
 from smtproxy.session.conversation import Conversation
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import (
@@ -135,7 +135,7 @@ class Relay:
     @property
     def in_body(self) -> bool:
         """Whether the client's octets are a body."""
-        return self._c.phase is Phase.BODY
+        return self._c.phase in (Phase.BODY, Phase.DROPPING)
 
     @property
     def lingers(self) -> bool:
@@ -156,12 +156,12 @@ class Relay:
     @property
     def awaits_replies(self) -> bool:
         """Whether what is being written to the backend are commands, each of which is owed a reply."""
-        return self._c.backend.stand is Stand.WAITING
+        return self._c.backend.stand is Stand.WAITING and self._c.backend.job is not Job.BODY
 
     @property
     def streaming(self) -> bool:
         """Whether a client's body is being passed on as it comes."""
-        return self._c.phase is Phase.BODY and self._c.backend.streaming
+        return self._c.phase in (Phase.BODY, Phase.CHUNKS) and self._c.backend.streaming
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take an event at a time (seconds on a clock that only goes forward); return what is to be done, in order."""
@@ -267,6 +267,7 @@ class Relay:
             return
         if reception.is_slow(c.dialogue.now, c.settings.lease, limits.crowded_rate):
             body.give_up(c, reception, Heard(c.phrases.say(Own.BODY_CROWDED), "protocol"))
+            c.courier.release()
 
     def _shut_down(self, event: Shutdown) -> None:
         c = self._c
@@ -360,6 +361,9 @@ _STEPS: Mapping[Phase, Callable[[Conversation], bool]] = {
     Phase.MAIL: commands.step,
     Phase.BODY_START: body.started,
     Phase.BODY: body.step,
+    Phase.CHUNKS: body.between_chunks,
+    Phase.DROPPING: chunks.step,
+    Phase.REFUSED: commands.step,
     Phase.VERDICT: _astray,
     Phase.SENDING: delivery.step,
 }

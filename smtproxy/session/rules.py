@@ -28,9 +28,15 @@ class Phase(Enum):
     BODY_START = "body_start"
     """DATA waits for the backend's go-ahead."""
     BODY = "body"
-    """The body is being read."""
+    """The body, or a chunk of it, is being read."""
+    CHUNKS = "chunks"
+    """Between two chunks of a body."""
+    DROPPING = "dropping"
+    """The octets of a chunk that is refused are being dropped."""
+    REFUSED = "refused"
+    """A chunk was refused, and so is each other one until LAST or RSET. The transaction is over."""
     VERDICT = "verdict"
-    """The final dot was read; the message is being judged."""
+    """The end of the body was read; the message is being judged."""
     SENDING = "sending"
     """The message goes to the backend, is committed, or waits for its final reply."""
 
@@ -43,6 +49,7 @@ class Act(Enum):
     MAIL = "mail"
     RECIPIENT = "recipient"
     DATA = "data"
+    CHUNK = "chunk"
     RESET = "reset"
     TLS = "tls"
     QUIT = "quit"
@@ -69,7 +76,11 @@ class Rule:
     """Counts as a protocol error."""
 
 
-_ANY = frozenset({Phase.START, Phase.READY, Phase.MAIL})
+IN_TRANSACTION = frozenset({Phase.MAIL, Phase.CHUNKS, Phase.REFUSED})
+"""Where RSET leads back to READY."""
+_ANY = frozenset({Phase.START, Phase.READY, *IN_TRANSACTION})
+_IN_BODY: Mapping[Phase, Own] = {Phase.CHUNKS: Own.MESSAGE_BEGUN, Phase.REFUSED: Own.MESSAGE_BEGUN}
+_TOO_EARLY: Mapping[Phase, Own] = {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST}
 _NOWHERE: Mapping[Phase, Own] = {}
 
 
@@ -83,15 +94,14 @@ RULES: Mapping[str, Rule] = {
     "EHLO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
     "HELO": Rule(Act.HELLO, _ANY, _NOWHERE, barrier=True),
     "MAIL": Rule(
-        Act.MAIL, frozenset({Phase.READY}), {Phase.START: Own.HELLO_FIRST, Phase.MAIL: Own.MAIL_TWICE}, barrier=True
-    ),
-    "RCPT": Rule(Act.RECIPIENT, frozenset({Phase.MAIL}), {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST}),
-    "DATA": Rule(
-        Act.DATA,
-        frozenset({Phase.MAIL}),
-        {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST},
+        Act.MAIL,
+        frozenset({Phase.READY}),
+        {Phase.START: Own.HELLO_FIRST, Phase.MAIL: Own.MAIL_TWICE, **_IN_BODY},
         barrier=True,
     ),
+    "RCPT": Rule(Act.RECIPIENT, frozenset({Phase.MAIL}), {**_TOO_EARLY, **_IN_BODY}),
+    "DATA": Rule(Act.DATA, frozenset({Phase.MAIL}), {**_TOO_EARLY, **_IN_BODY}, barrier=True),
+    "BDAT": Rule(Act.CHUNK, IN_TRANSACTION, _TOO_EARLY, barrier=True),
     "STARTTLS": Rule(Act.TLS, _ANY, _NOWHERE, barrier=True),  # 502 everywhere where there is no certificate
     "RSET": Rule(Act.RESET, _ANY, _NOWHERE, says=Own.RESET, barrier=True, junk=True),
     "NOOP": _said(Own.NOTHING, junk=True),
@@ -102,7 +112,6 @@ RULES: Mapping[str, Rule] = {
     "EXPN": _said(Own.NOT_IMPLEMENTED, error=True),
     "ETRN": _said(Own.NOT_IMPLEMENTED, error=True),
     "TURN": _said(Own.NOT_IMPLEMENTED, error=True),
-    "BDAT": _said(Own.NOT_IMPLEMENTED, error=True),
     # HTTP: a browser that somebody points at us would have the lines of its form read as commands.
     **dict.fromkeys(_HTTP, Rule(Act.FOREIGN, _ANY, _NOWHERE, barrier=True)),
 }

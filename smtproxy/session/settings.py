@@ -29,6 +29,22 @@ class OpenMode(Enum):
     """When the client connects; the backend answers MAIL."""
 
 
+class Chunking(Enum):
+    """When a body goes to the backend by BDAT, if the server offers CHUNKING. RFC 3030"""
+
+    MIRROR = "mirror"
+    """When it comes by BDAT."""
+    ALWAYS = "always"
+    """However it comes."""
+    NEVER = "never"
+    """Not at all."""
+
+    @property
+    def withholds(self) -> frozenset[str]:
+        """EHLO keywords that cannot be offered under it, whatever the servers offer. RFC 3030 3"""
+        return frozenset({"BINARYMIME"}) if self is Chunking.NEVER else frozenset()
+
+
 class ClientTls(Enum):
     """How clients may protect their connection."""
 
@@ -69,6 +85,7 @@ class RelaySettings:
     open: OpenMode = OpenMode.RECIPIENT
     lease: float = 10.0
     """A backend connection that has nothing to do for this long is given back."""
+    chunking: Chunking = Chunking.MIRROR
     trace_header: bool = True
     client_tls: ClientTls = ClientTls.OFF
     banner_delay: float = 0.0

@@ -39,6 +39,7 @@ class Purpose(Enum):
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
+    CHUNK = "BDAT"
     END_OF_DATA = "end of data"
 
 

@@ -14,6 +14,9 @@ from smtproxy.wire.values import value
 _INTERNAL_ID = re.compile(r"\[InternalId=(\d{1,20})(?:, Hostname=([^\],\s]{1,255}))?")
 
 
+_FRAMINGS = {(True, True): "BDAT", (True, False): "BDAT to DATA", (False, True): "DATA to BDAT"}
+
+
 def said(reply: Reply | None) -> str | None:
     """Return a reply as the log shows it."""
     return None if reply is None else f"{reply.code} {reply.text}".rstrip()
@@ -58,6 +61,8 @@ class Transaction:
     notes: list[Mapping[str, object]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
     body: str | None = None
+    framing: tuple[bool, bool] | None = None
+    """Whether the body came by BDAT, and whether it goes by BDAT."""
     data_refused: tuple[Reply, str] | None = None
     """The policy's refusal of DATA, and the check that decided."""
     dot_at: float | None = None
@@ -115,6 +120,8 @@ class Transaction:
             fields["parameters"] = " ".join(k if v is None else f"{k}={v}" for k, v in envelope.parameters)
         if self.body is not None:
             fields["body"] = self.body
+        if self.framing in _FRAMINGS:
+            fields["framing"] = _FRAMINGS[self.framing]
         if message is not None:
             fields["size"] = message.size
             fields["message_id"] = message.message_id

@@ -6,7 +6,7 @@ is reached.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -68,13 +68,16 @@ ALLOWED: Mapping[str, Combination] = MappingProxyType(
         "DSN": Combination.ALL,  # RFC 3461
         "ENHANCEDSTATUSCODES": Combination.ALL,  # RFC 2034
         "8BITMIME": Combination.ALL,  # RFC 6152
+        "BINARYMIME": Combination.ALL,  # RFC 3030 3; see NEEDS
+        "CHUNKING": Combination.OURS,  # RFC 3030 2: what comes by BDAT can go by DATA
         "SMTPUTF8": Combination.ALL,  # RFC 6531
     }
 )
 """The keywords that a client may see, in the order in which it sees them (Exchange's)."""
 
-NEEDS: Mapping[str, str] = MappingProxyType({"SMTPUTF8": "8BITMIME"})
-"""Keyword -> what a server must offer beside it. RFC 6531 3.1: who offers SMTPUTF8 must announce 8BITMIME."""
+NEEDS: Mapping[str, str] = MappingProxyType({"BINARYMIME": "CHUNKING", "SMTPUTF8": "8BITMIME"})
+"""Keyword -> what a server must offer beside it. RFC 3030 3: a binary body goes by BDAT. RFC 6531 3.1: who offers
+SMTPUTF8 must announce 8BITMIME."""
 
 
 def parse_ehlo(reply: Reply) -> Capabilities:
@@ -90,16 +93,18 @@ def parse_ehlo(reply: Reply) -> Capabilities:
     return Capabilities(tuple(found))
 
 
-def intersect(servers: Sequence[Capabilities], max_message_size: int) -> Capabilities:
+def intersect(servers: Sequence[Capabilities], max_message_size: int, withheld: Collection[str] = ()) -> Capabilities:
     """Return what may be offered when any of `servers` may be the one that is reached; nothing if none is known.
 
-    `max_message_size`: our own limit in octets.
+    `max_message_size`: our own limit in octets. `withheld`: keywords that a setting rules out.
     """
     if not servers:
         return HELO_ONLY
     offered = []
     for keyword, combination in ALLOWED.items():
         needed = (keyword, NEEDS.get(keyword, keyword))
+        if keyword in withheld:
+            continue
         if combination is not Combination.OURS and not all(server.has(one) for server in servers for one in needed):
             continue
         value = ""
@@ -127,6 +132,12 @@ class Parameter:
     value: re.Pattern[str] | None
     """What its value looks like; None: it has none."""
 
+    def needs(self, value: str | None) -> tuple[str, ...]:
+        """Return all that must be offered for it with this value."""
+        if value is not None and self.keyword == "8BITMIME" and value.upper() == "BINARYMIME":
+            return "BINARYMIME", NEEDS["BINARYMIME"]  # a value of BODY, but a keyword of its own. RFC 3030 3
+        return (self.keyword,)
+
 
 def _value(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
@@ -140,7 +151,7 @@ PARAMETERS: Mapping[str, Mapping[str, Parameter]] = MappingProxyType(
         "MAIL": MappingProxyType(
             {
                 "SIZE": Parameter("SIZE", _SIZE),  # RFC 1870 6
-                "BODY": Parameter("8BITMIME", _value("7BIT|8BITMIME")),  # RFC 6152 2
+                "BODY": Parameter("8BITMIME", _value("7BIT|8BITMIME|BINARYMIME")),  # RFC 6152 2, RFC 3030 3
                 "RET": Parameter("DSN", _value("FULL|HDRS")),  # RFC 3461 4.3
                 "ENVID": Parameter("DSN", _value(f"{_XTEXT}{{1,100}}")),  # RFC 3461 4.4
                 "SMTPUTF8": Parameter("SMTPUTF8", None),  # RFC 6531 3.4
@@ -167,14 +178,12 @@ def unsupported(verb: str, parameters: Parameters, offered: Capabilities) -> str
     rules = PARAMETERS[verb]
     for keyword, value in parameters:
         rule = rules.get(keyword)
-        if rule is None or not offered.has(rule.keyword):
+        if rule is None or not all(offered.has(one) for one in rule.needs(value)):
             return keyword
         if rule.value is None:
             if value is not None:
                 raise PeerError(Fault.BAD_PARAMETER, f"{keyword} takes no value")
         elif value is None or not rule.value.fullmatch(value):
-            if keyword == "BODY" and value is not None and value.upper() == "BINARYMIME":
-                return keyword  # well formed, but of a keyword that is withheld. RFC 3030 3
             raise PeerError(Fault.BAD_PARAMETER, f"{keyword} with a value it cannot have")
         elif not value.isascii() and not offered.has("SMTPUTF8"):
             return keyword
@@ -186,10 +195,10 @@ def required(parameters: Parameters) -> frozenset[str]:
 
     A parameter that is in no table asks for a keyword of its own name, so that nobody is sent it unasked.
     """
-    needed = set()
+    needed: set[str] = set()
     for keyword, value in parameters:
         rule = PARAMETERS["MAIL"].get(keyword) or PARAMETERS["RCPT"].get(keyword)
-        needed.add(keyword if rule is None else rule.keyword)
+        needed.update((keyword,) if rule is None else rule.needs(value))
         if value is not None and not value.isascii():
             needed.add("SMTPUTF8")
     return frozenset(needed)

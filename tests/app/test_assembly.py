@@ -14,8 +14,9 @@ from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
 from smtproxy.session.envelope import Recipient
 from smtproxy.session.networks import Grouping
-from smtproxy.session.settings import BackendTls, BodyMode, OpenMode
+from smtproxy.session.settings import BackendTls, BodyMode, Chunking, OpenMode
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.ehlo import Capabilities
 from smtproxy.wire.newlines import NewlineMode
 from smtproxy.wire.paths import parse_path
 from tests.fakes.journal import FakeJournal
@@ -37,6 +38,7 @@ commit_by = "99s"
 servers = ["127.0.0.1:2600", "[::1]:2600"]
 max_connections = 3
 open = "mail"
+chunking = "never"
 lease = "4s"
 trace_header = false
 [limits]
@@ -67,6 +69,7 @@ def test_settings_are_those_of_the_listener_and_its_backend(tmp_path: Path) -> N
     assert (settings.body, settings.open, settings.newlines) == (BodyMode.HOLD, OpenMode.MAIL, NewlineMode.REJECT)
     assert (settings.max_message_size, settings.max_recipients) == (1 << 20, 7)
     assert (settings.commit_by, settings.lease, settings.trace_header) == (99, 4, False)
+    assert settings.chunking is Chunking.NEVER
     assert settings.limits.body_memory == 10240
 
 
@@ -127,6 +130,13 @@ def test_servers_have_the_shares_that_are_configured(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(TEXT.replace("max_connections = 3", "max_connections = 3\nweights = [3, 1]"))
     assert [server.weight for server in pool(load(str(file)), "b", {}, FakeJournal()).servers] == [3, 1]
+
+
+def test_a_backend_that_is_never_given_chunks_is_given_no_binary_body(tmp_path: Path) -> None:
+    made = pool(_load(tmp_path), "b", {}, FakeJournal())
+    made.reached(made.servers[0], Capabilities((("BINARYMIME", ""), ("CHUNKING", ""))), "")
+    assert made.offered is not None
+    assert (made.offered.has("BINARYMIME"), made.offered.has("CHUNKING")) == (False, True)
 
 
 def test_an_embedded_server_is_where_it_listens(tmp_path: Path) -> None:

@@ -303,7 +303,7 @@ def promised(profile: Profile, settings: RelaySettings) -> Capabilities:
     """Return what may be offered to clients of this one backend."""
     keywords = (line.partition(" ")[::2] for line in profile.ehlo or ())
     offered = Capabilities(tuple((word.upper(), value) for word, value in keywords))
-    return intersect([offered], settings.max_message_size)
+    return intersect([offered], settings.max_message_size, settings.chunking.withholds)
 
 
 def _nothing() -> None:

@@ -54,6 +54,7 @@ from tests.network.stage import (
 
 STREAM = RelaySettings("mx.example.org", body=BodyMode.STREAM)
 HOLD = RelaySettings("mx.example.org", body=BodyMode.HOLD, limits=Limits(body_memory=1000))
+ONE_CHUNK = RelaySettings("mx.example.org", body=BodyMode.STREAM, limits=Limits(chunk=1 << 21))
 COLLECT = RelaySettings("mx.example.org", commit_by=20.0, limits=Limits(body_memory=1 << 24))
 MEGABYTES = b"0123456789abcdef0123456789abcd\r\n" * (1 << 17)
 """Four of them: more than the kernel takes for a reader that reads nothing."""
@@ -862,6 +863,41 @@ async def test_backend_that_speaks_and_reads_no_more(mock_clock: MockClock, sett
             await here.swept(lambda: bool(here.outcomes()))
             assert (await guest.client.hear(1))[0].text == "5.3.4 enough"
         assert here.outcomes() == ["rejected"]
+
+
+@pytest.mark.parametrize("settings", [HOLD, COLLECT, ONE_CHUNK], ids=["disk", "memory", "stream"])
+@pytest.mark.parametrize(
+    ("words", "heard"),
+    [("552 5.3.4 enough", "552 5.3.4 enough"), ("250 2.0.0 taken", "451 4.3.0"), ("503 what?", "451 4.3.5")],
+)
+async def test_backend_that_speaks_inside_a_chunk_has_not_got_it(
+    mock_clock: MockClock, settings: RelaySettings, words: str, heard: str
+) -> None:
+    """A 250 read there is no reply to the chunk: a message would be committed with a hole in it."""
+    early = at(Point.BODY, reply(words), StopReading(), octets=1000)
+    async with stage(early, settings=settings) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        assert await guest.codes(ENVELOPE, 2) == [250, 250]
+        guest.backend.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        async with talking(guest, b"BDAT %d LAST\r\n" % len(MEGABYTES) + MEGABYTES):
+            await here.swept(lambda: bool(here.outcomes()))
+            (answer,) = await guest.client.hear(1)
+        assert f"{answer.code} {answer.text}".startswith(heard)
+        assert here.record.terminators == 0
+        assert here.journal.of(Event.COMMIT) == []
+        assert (await guest.sends()).code == 250
+
+
+async def test_a_chunk_that_ends_on_disk_is_answered_not_cut_off(mock_clock: MockClock) -> None:
+    """The reply came before the driver looked: behind the last piece it is the one that is owed."""
+    letter = LETTER * 100
+    settings = replace(HOLD, limits=replace(HOLD.limits, chunk_end=len(LETTER)), trace_header=False)
+    async with stage(settings=settings) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        assert await guest.codes(ENVELOPE + b"BDAT %d LAST\r\n" % len(letter) + letter, 3) == [250, 250, 250]
+        assert [one.wire for one in here.record.accepted] == [letter]
 
 
 # Reaching a server

@@ -29,7 +29,7 @@ REFUSAL = Reply(550, (b"5.7.1 no such mail here",))
 _LIMITS = Limits(body_memory=64)
 
 _SMALL_TALK = (
-    *(b"NOOP", b"RSET", b"VRFY someone", b"HELP", b"EXPN list", b"STARTTLS", b"BDAT 3", b"XYZZY", b"", b"\xff\xfb"),
+    *(b"NOOP", b"RSET", b"VRFY someone", b"HELP", b"EXPN list", b"STARTTLS", b"XYZZY", b"", b"\xff\xfb"),
     *(b"EHLO again.example", b"HELO again.example", b"MAIL FROM:<", b"MAIL FROM:<a@b> SIZE=x", b"RCPT TO:<>"),
     *(b"RCPT TO:<early@example.org>", b"noop\t", b"MAIL FROM:<a@b> AUTH=<>"),
 )

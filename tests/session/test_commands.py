@@ -25,7 +25,6 @@ from tests.session.sample import BODY, begin, begin_body, codes, greeted
         (b"VRFY someone", 252),
         (b"EXPN list", 502),
         (b"STARTTLS", 502),
-        (b"BDAT 3", 502),
         (b"XYZZY", 500),
         (b"", 500),
         (b"\xff\xfb\x01", 500),

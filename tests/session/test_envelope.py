@@ -67,3 +67,14 @@ def test_a_plain_envelope_asks_for_nothing() -> None:
     made = envelope(recipient())
     assert made.requires == frozenset()
     assert not made.utf8
+
+
+def test_a_body_in_chunks_asks_for_chunking_and_a_binary_one_for_both() -> None:
+    made = envelope(recipient())
+    made.chunked = True
+    assert made.requires == {"CHUNKING"}
+    mail = parse_mail(b"FROM:<a@b.example> BODY=binarymime")
+    made = Envelope(mail.path, mail.parameters)
+    assert made.binary
+    assert made.requires == {"BINARYMIME", "CHUNKING"}
+    assert not envelope().binary

@@ -179,3 +179,23 @@ def test_a_5xx_to_starttls_is_logged_and_blames_the_link() -> None:
     opening.greeted(k, made, b"502 no\r\n")
     assert kinds(k.out) == ["Record", "CloseBackend", "OpenBackend"]
     assert k.obstacles == {Own.BACKEND_MISCONFIGURED}
+
+
+# Chunks
+
+
+def test_whether_the_server_takes_chunks_is_known_from_when_it_is_given_the_envelope() -> None:
+    for keywords in ((), ("CHUNKING",)):
+        k = carriage(envelope())
+        assert opening.suits(k, upstream(*keywords))
+        assert k.dialogue.envelope is not None
+        assert k.dialogue.envelope.may_chunk is bool(keywords)
+
+
+def test_a_body_in_chunks_goes_to_no_server_without_chunking() -> None:
+    k = carriage(envelope())
+    assert k.dialogue.envelope is not None
+    k.dialogue.envelope.chunked = True
+    k.upstream = made = upstream("PIPELINING")
+    assert not opening.suits(k, made)
+    assert (k.obstacles, kinds(k.out)) == (frozenset({Own.BACKEND_CANNOT}), ["CloseBackend", "OpenBackend"])

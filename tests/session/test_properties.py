@@ -27,7 +27,6 @@ _ALWAYS = {
     b"HELP": 214,
     b"EXPN list": 502,
     b"STARTTLS": 502,
-    b"BDAT 3": 502,
     b"XYZZY": 500,
     b"\xff\xfb": 500,
     b"EHLO again.example": 250,

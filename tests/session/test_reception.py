@@ -6,6 +6,8 @@ from smtproxy.session.limits import Limits
 from smtproxy.session.memory import Memory
 from smtproxy.session.reception import Reception
 from smtproxy.session.settings import RelaySettings
+from smtproxy.session.slots import Slot
+from smtproxy.wire.chunks import Chunk
 from tests.session.parts import HOSTNAME, NOW
 
 _SETTINGS = RelaySettings(HOSTNAME, limits=Limits(body_memory=10))
@@ -74,7 +76,51 @@ def test_the_trace_header_goes_in_front() -> None:
 def test_what_is_dropped_is_given_back_and_a_file_is_told_of_once() -> None:
     made, memory = _reception()
     made.keep(b"12345")
-    made.on_disk = True
+    made.on_disk = 5
     assert made.drop()
     assert memory.left == 100
     assert not made.drop()
+
+
+def _by_chunks(prefix: bytes = b"") -> tuple[Reception, Memory]:
+    settings = RelaySettings(HOSTNAME, limits=Limits(body_memory=100, chunk=8, chunk_end=4))
+    memory = Memory(100)
+    return Reception(settings, memory, NOW, prefix, chunks_in=True, chunks_out=True), memory
+
+
+def test_the_end_of_a_body_by_chunks_stays_for_the_commit() -> None:
+    made, memory = _by_chunks(b"head")
+    made.keep(b"0123456")
+    assert (made.leaving, made.fills_chunk) == (7, False)
+    made.keep(b"7")
+    assert (made.leaving, made.fills_chunk) == (8, True)
+    assert made.empty() == b"head0123"
+    assert (memory.left, made.leaving) == (96, 0)
+    assert made.empty() == b""
+    assert made.last_octets() == b"BDAT 4 LAST\r\n4567"
+    assert not made.drop()
+    assert memory.left == 100
+
+
+def test_what_goes_to_disk_is_counted_and_is_never_the_end() -> None:
+    made, _ = _by_chunks()
+    made.keep(b"0123456789")
+    assert (made.shelve(), made.on_disk) == (b"012345", 6)
+    assert made.last_octets() == b"BDAT 4 LAST\r\n6789"
+    assert made.drop()
+
+
+def test_a_small_body_leaves_with_its_command() -> None:
+    made, _ = _by_chunks()
+    assert made.last_octets() == b"BDAT 0 LAST\r\n"
+    made.keep(b"ab")
+    assert made.empty() == b""
+    assert made.last_octets() == b"BDAT 2 LAST\r\nab"
+
+
+def test_time_between_chunks_is_not_the_bodys() -> None:
+    made, _ = _by_chunks()
+    made.paused = NOW + 1.0
+    one = Slot("BDAT")
+    made.begin_chunk(one, Chunk(1, last=False), NOW + 31.0)
+    assert (made.chunk, made.started, made.intake.left) == (one, NOW + 30.0, 1)

@@ -57,7 +57,7 @@ def test_the_line_has_documented_fields_only_and_all_that_are_always_there() -> 
 def test_the_full_line() -> None:
     made = _transaction(recipient(reply=OK))
     made.envelope.parameters = parse_mail(b"FROM:<> SIZE=10 SMTPUTF8").parameters
-    made.body, made.dot_at = "hold", NOW - 1
+    made.body, made.framing, made.dot_at = "hold", (True, False), NOW - 1
     facts = dialogue(made.envelope)
     facts.proxy = "192.0.2.1"
     facts.message = MessageFacts(10, bare_newlines=False, dot_line=False, received=2, message_id="<1@x>")
@@ -66,6 +66,7 @@ def test_the_full_line() -> None:
     )
     assert set(fields) == set(FIELDS[Event.MESSAGE])
     assert (fields["internal_id"], fields["internal_host"]) == ("5111011082268", "mx1.example.org")
+    assert fields["framing"] == "BDAT to DATA"
     assert (fields["size"], fields["received"], fields["message_id"]) == (10, 2, "<1@x>")
     assert (fields["parameters"], fields["replays"], fields["answer_time"]) == ("SIZE=10 SMTPUTF8", 1, 1.0)
 

@@ -93,22 +93,32 @@ def test_size(line: str, size: int | None) -> None:
     ("servers", "limit", "offered"),
     [
         ([], 100, ()),
-        ([HELO_ONLY], 100, (("PIPELINING", ""),)),
-        ([offers("SIZE 50", "DSN")], 100, (("SIZE", "50"), ("PIPELINING", ""), ("DSN", ""))),
-        ([offers("SIZE 500")], 100, (("SIZE", "100"), ("PIPELINING", ""))),
-        ([offers("SIZE 0"), offers("SIZE")], 100, (("SIZE", "100"), ("PIPELINING", ""))),
-        ([offers("SIZE 90"), offers("SIZE 80")], 100, (("SIZE", "80"), ("PIPELINING", ""))),
-        ([offers("SIZE 90"), offers("DSN")], 100, (("PIPELINING", ""),)),
-        ([offers("DSN", "8BITMIME"), offers("8bitmime")], 100, (("PIPELINING", ""), ("8BITMIME", ""))),
-        ([offers("SIZE")], 0, (("SIZE", ""), ("PIPELINING", ""))),
-        ([offers("SMTPUTF8")], 100, (("PIPELINING", ""),)),
-        ([offers("SMTPUTF8", "8BITMIME"), offers("SMTPUTF8")], 100, (("PIPELINING", ""),)),
+        ([HELO_ONLY], 100, (("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SIZE 50", "DSN")], 100, (("SIZE", "50"), ("PIPELINING", ""), ("DSN", ""), ("CHUNKING", ""))),
+        ([offers("SIZE 500")], 100, (("SIZE", "100"), ("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SIZE 0"), offers("SIZE")], 100, (("SIZE", "100"), ("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SIZE 90"), offers("SIZE 80")], 100, (("SIZE", "80"), ("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SIZE 90"), offers("DSN")], 100, (("PIPELINING", ""), ("CHUNKING", ""))),
+        (
+            [offers("DSN", "8BITMIME"), offers("8bitmime")],
+            100,
+            (("PIPELINING", ""), ("8BITMIME", ""), ("CHUNKING", "")),
+        ),
+        ([offers("SIZE")], 0, (("SIZE", ""), ("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SMTPUTF8")], 100, (("PIPELINING", ""), ("CHUNKING", ""))),
+        ([offers("SMTPUTF8", "8BITMIME"), offers("SMTPUTF8")], 100, (("PIPELINING", ""), ("CHUNKING", ""))),
         (
             [parse_ehlo(EXCHANGE)],
             36_000_000,
             (
                 *(("SIZE", "36000000"), ("PIPELINING", ""), ("DSN", "")),
-                *(("ENHANCEDSTATUSCODES", ""), ("8BITMIME", ""), ("SMTPUTF8", "")),
+                *(
+                    ("ENHANCEDSTATUSCODES", ""),
+                    ("8BITMIME", ""),
+                    ("BINARYMIME", ""),
+                    ("CHUNKING", ""),
+                    ("SMTPUTF8", ""),
+                ),
             ),
         ),
     ],
@@ -117,11 +127,17 @@ def test_offers_what_all_have(servers: list[Capabilities], limit: int, offered: 
     assert intersect(servers, limit).keywords == offered
 
 
+def test_a_binary_body_needs_chunks_all_the_way() -> None:
+    able = offers("BINARYMIME", "CHUNKING")
+    assert intersect([able, able], 100).has("BINARYMIME")
+    for other in (offers("BINARYMIME"), offers("CHUNKING"), HELO_ONLY):
+        assert not intersect([able, other], 100).has("BINARYMIME")
+    assert intersect([able], 100, {"BINARYMIME"}).keywords == (("PIPELINING", ""), ("CHUNKING", ""))
+
+
 def test_never_offers_what_is_not_ours() -> None:
-    greedy = offers(
-        "STARTTLS", "AUTH", "X-EXPS", "X-ANONYMOUSTLS", "XEXCH50", "XPROXY", "ETRN", "CHUNKING", "PRDR", "LIMITS"
-    )
-    assert intersect([greedy], 100).keywords == (("PIPELINING", ""),)
+    greedy = offers("STARTTLS", "AUTH", "X-EXPS", "X-ANONYMOUSTLS", "XEXCH50", "XPROXY", "ETRN", "PRDR", "LIMITS")
+    assert intersect([greedy], 100).keywords == (("PIPELINING", ""), ("CHUNKING", ""))
 
 
 def test_writes_the_answer() -> None:
@@ -137,6 +153,7 @@ def test_writes_the_answer() -> None:
     [
         ("MAIL", ()),
         ("MAIL", (("SIZE", "0"), ("BODY", "8bitmime"), ("SMTPUTF8", None), ("RET", "hdrs"), ("ENVID", "QQ314159+2B"))),
+        ("MAIL", (("BODY", "BinaryMIME"),)),
         ("MAIL", (("SIZE", "9" * 20), ("BODY", "7BIT"), ("RET", "FULL"), ("ENVID", "x" * 100))),
         ("RCPT", (("NOTIFY", "NEVER"),)),
         ("RCPT", (("NOTIFY", "success,FAILURE,Delay"), ("ORCPT", "rfc822;a+2Bb+2b@example.org"))),
@@ -160,7 +177,8 @@ def test_parameters_that_may_be_used(verb: str, parameters: Parameters) -> None:
         ("MAIL", (("SMTPUTF8", None),), offers("SIZE"), "SMTPUTF8"),
         ("RCPT", (("NOTIFY", "garbage"),), offers("SIZE"), "NOTIFY"),
         ("RCPT", (("ORCPT", "utf-8;jörg@example.org"),), offers("DSN"), "ORCPT"),
-        ("MAIL", (("BODY", "binarymime"),), offers("8BITMIME", "BINARYMIME", "CHUNKING"), "BODY"),
+        ("MAIL", (("BODY", "binarymime"),), offers("8BITMIME", "BINARYMIME"), "BODY"),
+        ("MAIL", (("BODY", "binarymime"),), offers("8BITMIME", "CHUNKING"), "BODY"),
     ],
 )
 def test_parameters_that_may_not_be_used(verb: str, parameters: Parameters, offered: Capabilities, first: str) -> None:
@@ -202,6 +220,7 @@ def test_values_that_cannot_be(verb: str, keyword: str, value: str | None) -> No
     [
         ((), set()),
         ((("SIZE", "1"), ("BODY", "7BIT")), {"SIZE", "8BITMIME"}),
+        ((("BODY", "binarymime"),), {"BINARYMIME", "CHUNKING"}),
         ((("RET", "FULL"), ("ENVID", "x"), ("NOTIFY", "NEVER"), ("ORCPT", "rfc822;a")), {"DSN"}),
         ((("SMTPUTF8", None),), {"SMTPUTF8"}),
         ((("ORCPT", "utf-8;jörg"),), {"DSN", "SMTPUTF8"}),

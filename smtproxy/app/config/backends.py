@@ -4,17 +4,17 @@ Must never decide how a server is used; that is the backend pool's matter.
 """
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from smtproxy.app.config.addresses import Address, Embedded, Server, server
 from smtproxy.app.config.domains import checked_domain
-from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
+from smtproxy.app.config.tables import LIST, STRICT, member_of
 from smtproxy.app.config.tls import Authorities
 from smtproxy.app.config.units import LARGEST, Count, Duration
 from smtproxy.network.tls import Version
-from smtproxy.session.settings import BackendTls, OpenMode
+from smtproxy.session.settings import BackendTls, Chunking, OpenMode
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
@@ -121,13 +121,13 @@ class Backend(BaseModel):
         Field(description='The oldest version of TLS. A server of 2010 may have no other than "1.0".'),
     ] = Version.TLS_1_2
     chunking: Annotated[
-        Literal["mirror", "never"],
-        one_of(["mirror", "never"], later=["always"]),
+        Chunking,
+        member_of(Chunking),
         Field(
-            description="BDAT towards the servers: mirror uses it for clients that do. This version offers it to no "
-            "client, so mirror and never do the same."
+            description="BDAT towards servers that offer CHUNKING: mirror for clients that use it, always for all, or "
+            "never, which withholds BINARYMIME. Clients may use BDAT in any case; a body is converted where it must be."
         ),
-    ] = "mirror"
+    ] = Chunking.MIRROR
     trace_header: bool = Field(default=True, description="Put a Received header field in front of each message.")
 
     @field_validator("weights", mode="after")

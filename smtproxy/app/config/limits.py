@@ -21,6 +21,7 @@ MINIMA: Final[Mapping[str, float]] = {
 ORDER: Final = (
     ("command_line", "endless_line"),
     ("body_memory", "body_memory_total"),
+    ("chunk_end", "chunk"),
 )
 """Pairs of limits; the first must not be above the second."""
 

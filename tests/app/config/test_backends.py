@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from smtproxy.app.config.addresses import Address, Embedded
 from smtproxy.app.config.backends import Backend, checked_name
-from smtproxy.session.settings import BackendTls, OpenMode, RelaySettings
+from smtproxy.session.settings import BackendTls, Chunking, OpenMode, RelaySettings
 
 
 def read(**table: object) -> Backend:
@@ -19,7 +19,7 @@ def test_defaults() -> None:
     assert (backend.open, backend.tls, backend.chunking, backend.trace_header) == (
         OpenMode.RECIPIENT,
         BackendTls.OFF,
-        "mirror",
+        Chunking.MIRROR,
         True,
     )
     assert not backend.is_embedded
@@ -27,7 +27,8 @@ def test_defaults() -> None:
 
 def test_defaults_are_those_of_the_relay() -> None:
     backend, relay = read(), RelaySettings("mx.example.org")
-    assert (backend.open, backend.lease, backend.trace_header) == (relay.open, relay.lease, relay.trace_header)
+    assert (backend.open, backend.lease, backend.chunking) == (relay.open, relay.lease, relay.chunking)
+    assert backend.trace_header == relay.trace_header
 
 
 def test_embedded() -> None:

@@ -23,7 +23,7 @@ from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.sample.profile import Profile, UnknownRecipients
 from smtproxy.sample.profiles import PROFILES
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.settings import BodyMode, Chunking, OpenMode, RelaySettings
 from smtproxy.wire.ehlo import Capabilities
 from smtproxy.wire.newlines import NewlineMode
 
@@ -61,6 +61,8 @@ class Head:
                     settings = replace(settings, body=BodyMode(value))
                 case "open":
                     settings = replace(settings, open=OpenMode(value))
+                case "chunking":
+                    settings = replace(settings, chunking=Chunking(value))
                 case "newlines":
                     settings = replace(settings, newlines=None if value == "off" else NewlineMode(value))
                 case _:

@@ -57,4 +57,7 @@ def play(scene: Scene, cut: Cut) -> None:
 
 def promised(scene: Scene) -> Capabilities | None:
     """What the pool would let the relay promise; None: no backend was ever reached."""
-    return None if scene.promised is None else intersect([scene.promised], scene.settings.max_message_size)
+    settings = scene.settings
+    if scene.promised is None:
+        return None
+    return intersect([scene.promised], settings.max_message_size, settings.chunking.withholds)
