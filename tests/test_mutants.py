@@ -35,6 +35,7 @@ def test_the_faults_that_were_asked_for_are_among_them() -> None:
         "a 4xx at the dot becomes nothing",
         "two replies of the backend swapped",
         "a body line becomes a lone dot",
+        "LAST before the verdict",
     }
 
 

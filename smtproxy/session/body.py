@@ -198,7 +198,11 @@ def _ended(c: Conversation, reception: Reception) -> None:
         transaction.changes.append("final_newline_added")
     transaction.dot_at = dialogue.now
     c.commit_due = c.octets_since + c.settings.commit_by
-    c.slot = reception.chunk or c.answers.open(".")
+    if reception.chunk is None:
+        c.slot = c.answers.open(".")
+    else:
+        c.slot = reception.chunk
+        c.flush()  # what was pipelined before it, the fate of another message perhaps, does not wait for this one's
     c.phase = Phase.VERDICT
     if reception.refusal is None:
         c.ask(Stage.MESSAGE)

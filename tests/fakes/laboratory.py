@@ -163,6 +163,8 @@ class Laboratory:
             effect = effects.popleft()
             self.timeline.append((self.now, effect))
             answer = self._perform(effect)
+            if isinstance(answer, events.BackendBytes) and isinstance(effect, _CUT_OFF):
+                answer = events.BackendBytes(answer.octets, early=True)
             if isinstance(answer, _FROM_PEERS) or (answer is not None and isinstance(effect, _CUT_OFF)):
                 effects = deque(one for one in effects if not isinstance(one, _TO_BACKEND))
             if answer is not None:

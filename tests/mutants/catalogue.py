@@ -13,8 +13,11 @@ EARLY = f"{_ENUMERATION}[auto_small, pipelining client, pipelining backend, open
 STREAM = f"{_ENUMERATION}[stream, serial client, serial backend, open=recipient]"
 DISK = f"{_ENUMERATION}[hold_disk, pipelining client, pipelining backend, open=recipient]"
 WARM = f"{_ENUMERATION}[auto_small, serial client, warm backend, open=recipient]"
+CHUNKS = f"{_ENUMERATION}[stream, serial client, pipelining backend, open=recipient, BDAT]"
+HELD_CHUNKS = f"{_ENUMERATION}[hold_disk, serial client, pipelining backend, open=recipient, BDAT]"
 
 _DRIVER = "tests/network/test_driver.py"
+_IN_A_CHUNK = "test_backend_that_speaks_inside_a_chunk_has_not_got_it"
 
 
 def _one(name: str, path: str, old: str, new: str, *tests: str) -> Mutant:
@@ -304,7 +307,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "memory that is never given back",
         "session/reception.py",
-        "        self._memory.give(self._in_memory)\n",
+        "        self._memory.give(self._in_memory - still)\n",
         "",
         SERIAL,
     ),
@@ -324,9 +327,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "a given-up transaction is not reset",
-        "session/courier.py",
-        "                    k.dirty = k.upstream.worn = True\n",
-        "                    k.upstream.worn = True\n",
+        "session/carriage.py",
+        "            self.dirty = self.upstream.worn = True\n",
+        "            self.upstream.worn = True\n",
         EARLY,
     ),
     Mutant(
@@ -438,5 +441,68 @@ MUTANTS: tuple[Mutant, ...] = (
         "        self.end_delay()\n        if self.transaction is not None:\n",
         "        if self.transaction is not None:\n",
         "tests/network/test_delays.py",
+    ),
+    _one(
+        "LAST before the verdict",
+        "session/content.py",
+        "        _pass_on(k, compose_bdat(size))\n",
+        "        _pass_on(k, compose_bdat(size, last=True))\n",
+        CHUNKS,
+    ),
+    _one(
+        "a stray 250 in the middle of a chunk taken for its reply",
+        "session/courier.py",
+        "            case Stand.WAITING if event.early and k.job is Job.BODY:\n",
+        "            case Stand.WAITING if event.early and k.committed:\n",
+        CHUNKS,
+    ),
+    _one(
+        "the driver does not tell that a chunk was cut off",
+        "network/driver.py",
+        "                answer = events.BackendBytes(answer.octets, early=True)\n",
+        "                answer = events.BackendBytes(answer.octets)\n",
+        f"{_DRIVER}::{_IN_A_CHUNK}",
+    ),
+    _one(
+        "a refused chunk and no RSET",
+        "session/content.py",
+        "    k.forsake()\n",
+        "",
+        HELD_CHUNKS,
+    ),
+    _one(
+        "the octets of a refused chunk read as commands",
+        "session/chunks.py",
+        "    c.discard = Discard(slot, refusal, chunk.size, ",
+        "    c.discard = Discard(slot, refusal, 0, ",
+        "tests/session/test_chunks.py",
+    ),
+    _one(
+        "commands behind a BDAT that cannot be read",
+        "session/chunks.py",
+        '    c.finish("bad_chunk", "proxy")\n',
+        "    c.flush()\n",
+        "tests/session/test_dialogues.py::test_in_one_piece[chunk_malformed]",
+    ),
+    _one(
+        "a body in chunks to a server that knows only the dot",
+        "session/envelope.py",
+        '            keywords |= {"CHUNKING"}\n',
+        "            pass\n",
+        "tests/session/test_opening.py",
+    ),
+    _one(
+        "dots of a chunk end a message in DATA",
+        "session/intake.py",
+        "            self._stuffing = Dots(stuff=True, any_newline=newlines is NewlineMode.NORMALISE)\n",
+        "            self._stuffing = Dots(stuff=False)\n",
+        "tests/smuggling/test_chunks.py::test_it_is_one_message_for_the_backend_and_its_client",
+    ),
+    _one(
+        "dots behind bare newlines not doubled in a chunk",
+        "session/intake.py",
+        "Dots(stuff=True, any_newline=newlines is NewlineMode.NORMALISE)",
+        "Dots(stuff=True)",
+        "tests/smuggling/test_chunks.py::test_no_text_in_chunks_ends_a_message_in_data",
     ),
 )

@@ -28,7 +28,7 @@ def _letter(number: int) -> Letter:
     )
     octets = text.encode()
     parts = tuple(octets[at : at + 16_000] for at in range(0, len(octets), 16_000))
-    return Letter(number, f"sender-{number}@client.example", ("one@example.org",), parts)
+    return Letter(number, f"sender-{number}@client.example", ("one@example.org",), parts, octets, chunks=False)
 
 
 _FIRST, _SECOND = _letter(1), _letter(2)

@@ -1,4 +1,4 @@
-"""The settings under which everything is enumerated: body mode x client x backend x `open`."""
+"""The settings under which everything is enumerated: body mode x client x backend x `open`, and x framing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from itertools import product
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.profiles import EXCHANGE, EXCHANGE_SERIAL
 from smtproxy.session.limits import Limits
-from smtproxy.session.settings import BackendTls, BodyMode, ClientTls, OpenMode, RelaySettings
+from smtproxy.session.settings import BackendTls, BodyMode, Chunking, ClientTls, OpenMode, RelaySettings
 from smtproxy.wire.ehlo import Capabilities
 from tests.fakes.laboratory import promised
 from tests.session.enumeration.talk import Letter
@@ -17,7 +17,9 @@ from tests.session.enumeration.talk import Letter
 HOSTNAME = "mx.example.org"
 BODY_MEMORY = 400
 """Octets of a body that are kept in memory here: one piece of a large letter is larger."""
-_LIMITS = Limits(body_memory=BODY_MEMORY)
+_LIMITS = Limits(body_memory=BODY_MEMORY, chunk=200, chunk_end=100)
+_WHOLE = Limits(body_memory=BODY_MEMORY)
+"""By BDAT a small letter leaves as one last chunk."""
 
 
 class Body(Enum):
@@ -61,6 +63,25 @@ class Backend(Enum):
 _SECURITY = {Backend.SECURE: BackendTls.REQUIRE, Backend.OPPORTUNISTIC: BackendTls.OPPORTUNISTIC}
 
 
+class Framing(Enum):
+    """How a body comes, and how it goes."""
+
+    DATA = ("DATA", False, Chunking.MIRROR)
+    BDAT = ("BDAT", True, Chunking.MIRROR)
+    DATA_TO_BDAT = ("DATA to BDAT", False, Chunking.ALWAYS)
+    BDAT_TO_DATA = ("BDAT to DATA", True, Chunking.NEVER)
+
+    @property
+    def chunks_in(self) -> bool:
+        """The client uses BDAT."""
+        return self.value[1]
+
+    @property
+    def chunks_out(self) -> bool:
+        """The backend gets BDAT."""
+        return self in (Framing.BDAT, Framing.DATA_TO_BDAT)
+
+
 @dataclass(frozen=True)
 class Configuration:
     """One way to run a session."""
@@ -72,6 +93,12 @@ class Configuration:
     open: OpenMode
     secured: bool = False
     """The client asks for TLS."""
+    framing: Framing = Framing.DATA
+
+    @property
+    def whole(self) -> bool:
+        """The message leaves as one last chunk."""
+        return self.framing.chunks_out and self.body is Body.AUTO_SMALL
 
     @property
     def pipelining(self) -> bool:
@@ -82,7 +109,11 @@ class Configuration:
     def settings(self) -> RelaySettings:
         """The relay's settings."""
         tls = ClientTls.STARTTLS if self.secured else ClientTls.OFF
-        return RelaySettings(HOSTNAME, body=self.body.mode, open=self.open, client_tls=tls, limits=_LIMITS)
+        chunking: Chunking = self.framing.value[2]
+        limits = _WHOLE if self.whole else _LIMITS
+        return RelaySettings(
+            HOSTNAME, body=self.body.mode, open=self.open, client_tls=tls, chunking=chunking, limits=limits
+        )
 
     @property
     def security(self) -> BackendTls:
@@ -105,12 +136,13 @@ class Configuration:
     @cached_property
     def letters(self) -> tuple[Letter, Letter]:
         """The two letters of the session: faults strike during the first, the second must not suffer from that."""
-        return _letter(1, self.body, pieces=3), _letter(2, self.body, pieces=1)
+        return _letter(1, self.body, self.framing, pieces=3), _letter(2, self.body, self.framing, pieces=1)
 
     def __str__(self) -> str:
         client = "pipelining client" if self.pipelined else "serial client"
         client += " under TLS" if self.secured else ""
-        return f"{self.body.name.lower()}, {client}, {self.backend.value}, open={self.open.value}"
+        framing = "" if self.framing is Framing.DATA else f", {self.framing.value[0]}"
+        return f"{self.body.name.lower()}, {client}, {self.backend.value}, open={self.open.value}{framing}"
 
 
 def configurations() -> Iterator[Configuration]:
@@ -118,6 +150,7 @@ def configurations() -> Iterator[Configuration]:
 
     TLS is met with small bodies only: behind the second hello it changes nothing but the octets on the wire. What was
     opened before a client's STARTTLS is closed by it: one opened at connect is then like one opened with MAIL.
+    How a body is framed changes nothing before it: other framings than DATA are met with one backend and one mode.
     """
     for body, pipelined, backend, opening in product(Body, (False, True), Backend, OpenMode):
         if backend is Backend.WARM and opening is not OpenMode.RECIPIENT:
@@ -127,14 +160,20 @@ def configurations() -> Iterator[Configuration]:
         yield Configuration(body, pipelined, backend, opening)
         if body is Body.AUTO_SMALL and backend is Backend.PIPELINING and opening is not OpenMode.CONNECT:
             yield Configuration(body, pipelined, backend, opening, secured=True)
+    for framing, body, pipelined in product(Framing, Body, (False, True)):
+        if framing is not Framing.DATA:
+            yield Configuration(body, pipelined, Backend.PIPELINING, OpenMode.RECIPIENT, framing=framing)
 
 
-def _letter(number: int, body: Body, pieces: int) -> Letter:
+def _letter(number: int, body: Body, framing: Framing, pieces: int) -> Letter:
     """A letter with a body of its own; of three pieces, one ends inside a newline, one before a dot."""
     filler = f"Line of letter {number}, long enough to fill some of the room there is.\r\n" * (8 if body.large else 1)
     head = f"Message-ID: <letter-{number}@client.example>\r\nX-Letter: {number}\r\n\r\n"
-    text = f"{head}{filler}..\r\n..hidden\r\n{filler}..two dots\r\nEnd of letter {number}.\r\n".encode()
-    first, second = text.index(b"hidden\r") + len(b"hidden\r"), text.index(b"..two")
+    plain = f"{head}{filler}.\r\n.hidden\r\n{filler}.two dots\r\nEnd of letter {number}.\r\n".encode()
+    stuffed = plain.replace(b"\r\n.", b"\r\n..")
+    text, arrives = plain if framing.chunks_in else stuffed, plain if framing.chunks_out else stuffed
+    first, second = text.index(b"hidden\r") + len(b"hidden\r"), text.index(b"two")
+    second = text.rindex(b"\n", 0, second) + 1
     parts = (text[:first], text[first:second], text[second:]) if pieces > 1 else (text,)
     recipients = (f"one-{number}@example.org", f"two-{number}@example.org")
-    return Letter(number, f"sender-{number}@client.example", recipients, parts)
+    return Letter(number, f"sender-{number}@client.example", recipients, parts, arrives, framing.chunks_in)

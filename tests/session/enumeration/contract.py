@@ -117,7 +117,7 @@ def told_as_it_was(trial: Trial) -> Iterator[str]:
             continue
         heard = trial.played.reply(".", letter.number)
         yield from _outcome(trial, case)
-        if heard is not None:
+        if heard is not None and case.line["recipients_accepted"]:
             logged_reply = str(case.line["reply"])
             if not case.line["client_heard"]:
                 yield f"the client heard {heard.octets!r}, the line says that it was gone"
@@ -243,7 +243,8 @@ def kept_warm(trial: Trial) -> Iterator[str]:
         if not hello and (b"\r\n4" in connection.sent or b"\r\n5" in connection.sent):
             yield f"kept warm after a refusal: {bytes(connection.sent)!r}"
         last = connection.verbs[-2]  # before the QUIT of the end
-        if last not in {"DATA", "EHLO"} or connection.verbs.count("DATA") != connection.terminators:
+        ends = sum(one == b"DATA" or (one[:4] == b"BDAT" and one.endswith(b"LAST")) for one in connection.commands)
+        if last not in {"DATA", "BDAT", "EHLO"} or ends != connection.terminators:
             yield f"kept warm with something open: {connection.commands[-3:]}"
         if line.inbox or line.upstream.owes or line.upstream.unread:
             yield "kept warm with something unread"

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.settings import BodyMode, OpenMode
+from tests.fakes.heard import read_replies
 from tests.session.enumeration.configurations import Backend, Body
 from tests.session.enumeration.faults import UNASKED, VANISHED, Fault
 from tests.session.enumeration.schedules import Schedule
 from tests.session.enumeration.steps import Kind, Step
+from tests.session.enumeration.talk import Command, Letter
 from tests.session.enumeration.trial import Trial
 
 F = Fault
@@ -56,8 +58,20 @@ def the_second_letter_arrives(trial: Trial) -> Iterator[str]:
     if schedule.step is Step.JUDGING_HELLO and schedule.fault in {F.REFUSED, F.DEFERRED}:
         return
     heard = trial.played.reply(".", letter.number)
-    if heard is None or heard.code != 250 or len(trial.deliveries(letter)) != 1:
+    if _waits_too_long(trial, letter):
+        if heard is None or b"451 4.4.5 " not in heard.octets or trial.deliveries(letter):
+            yield f"the second letter was there for longer than commit_by, and the client heard {heard}"
+    elif heard is None or heard.code != 250 or len(trial.deliveries(letter)) != 1:
         yield f"the second letter did not arrive, the client heard {heard}"
+
+
+def _waits_too_long(trial: Trial, letter: Letter) -> bool:
+    """The second letter, which BDAT lets be pipelined whole, was there while the first one took its time."""
+    configuration, case = trial.played.schedule.configuration, trial.case(letter)
+    if case is None or not (configuration.framing.chunks_in and configuration.pipelined):
+        return False
+    sent = next(one.sent for one in trial.played.exchanges if one.command == Command(".", "", letter.number))
+    return case.ended_at - sent > configuration.settings.commit_by
 
 
 def the_first_letter_arrives(trial: Trial) -> Iterator[str]:
@@ -142,8 +156,11 @@ def _place(schedule: Schedule) -> tuple[str, str] | None:
     configuration, step = schedule.configuration, schedule.step
     if _has_body(schedule) or step is Step.DOT:
         return ".", ""
+    if step is Step.CHUNK:
+        return ".", ""
     if step in {Step.DATA, Step.WRITE_DATA}:
-        return ("DATA", "") if configuration.body.mode is BodyMode.STREAM else (".", "")
+        asked = configuration.body.mode is BodyMode.STREAM and not configuration.framing.chunks_in
+        return ("DATA", "") if asked else (".", "")
     if step is Step.MAIL:
         if configuration.open is OpenMode.RECIPIENT:
             return "RCPT", "one-1@example.org"
@@ -163,10 +180,13 @@ def policy_speaks(trial: Trial) -> Iterator[str]:
         Step.JUDGING_MAIL: ("MAIL", ""),
         Step.JUDGING_RCPT_1: ("RCPT", "one-1@example.org"),
         Step.JUDGING_RCPT_2: ("RCPT", "two-1@example.org"),
-        Step.JUDGING_DATA: ("DATA", ""),
+        Step.JUDGING_DATA: (".", "") if schedule.configuration.framing.chunks_in else ("DATA", ""),
         Step.JUDGING_MESSAGE: (".", ""),
     }[schedule.step]
     heard = trial.played.reply(verb, 1, argument)
+    if heard is None and schedule.fault is F.DROPPED:
+        # It was said in the middle of its chunk: the client was not waiting for a reply yet.
+        heard = next(iter(read_replies(trial.played.surplus)[0]), None)
     if heard is None or heard.code != code:
         yield f"the policy said {code}, and the client heard {heard} to {verb} {argument}"
     if schedule.step is Step.JUDGING_MESSAGE:

@@ -29,6 +29,7 @@ _POINTS: Mapping[Step, tuple[Point, int | None]] = {
     Step.RCPT_1: (Point.RCPT, 1),
     Step.RCPT_2: (Point.RCPT, 2),
     Step.DATA: (Point.DATA, 1),
+    Step.CHUNK: (Point.CHUNK, 1),
     Step.DOT: (Point.FINAL, 1),
 }
 _DOES: Mapping[Fault, tuple[Does, ...]] = {

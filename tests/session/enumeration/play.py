@@ -62,9 +62,16 @@ class Played:
     """Where the session did not go on."""
 
     def reply(self, verb: str, letter: int = 0, argument: str = "") -> Heard | None:
-        """What the client heard to a command; None: nothing, or it was not sent."""
+        """What the client heard to a command; None: nothing, or it was not sent.
+
+        To the end of a body: or to the chunk that was refused, as that is the end of it.
+        """
         for one in self.exchanges:
             command = one.command
+            if verb == "." and command.verb == "BDAT" and command.letter == letter:
+                if one.reply is not None and one.reply.code >= 400:
+                    return one.reply
+                continue
             if command.verb == verb and command.letter in (letter, 0) and argument in ("", command.argument):
                 return one.reply
         return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from smtproxy.session.settings import OpenMode
-from tests.session.enumeration.configurations import Backend, Body, Configuration
+from tests.session.enumeration.configurations import Backend, Body, Configuration, Framing
 from tests.session.enumeration.steps import Step
 
 
@@ -23,7 +23,19 @@ _RULES: tuple[tuple[frozenset[Step], Callable[[Configuration], bool], str], ...]
         lambda c: c.pipelined,
         "a client that pipelines does not wait here",
     ),
-    (frozenset({Step.WRITE_ANSWER}), lambda c: c.pipelined, "all answers to the group leave together, with the 354"),
+    (
+        frozenset({Step.WRITE_ANSWER}),
+        lambda c: c.pipelined and not c.framing.chunks_in,
+        "all answers to the group leave together, with the 354",
+    ),
+    (frozenset({Step.DATA, Step.WRITE_DATA}), lambda c: c.framing.chunks_out, "the backend gets no DATA"),
+    (
+        frozenset({Step.CHUNK}),
+        lambda c: not c.framing.chunks_out or c.whole,
+        "the backend gets no chunk that is not the last one",
+    ),
+    (frozenset({Step.WRITE_GO_AHEAD}), lambda c: c.framing.chunks_in, "a client that uses BDAT gets no 354"),
+    (frozenset({Step.WRITE_BODY}), lambda c: c.whole, "the whole of a small letter leaves with the commit"),
     (frozenset({Step.RCPT_1}), _one_group, "the replies to a group come in one segment: no wait between them"),
     (
         frozenset({Step.RCPT_2}),
@@ -74,6 +86,7 @@ _BEFORE_ANY_BODY = frozenset(
 
 _BEHIND_DATA = frozenset(
     {
+        Step.CHUNK,
         *(Step.BEFORE_BODY, Step.IN_BODY, Step.BEFORE_DOT, Step.JUDGING_MESSAGE, Step.DATA, Step.DOT),
         *(Step.LOOK_DATA, Step.LOOK_BODY, Step.LOOK_COMMIT),
         *(
@@ -90,6 +103,8 @@ _BEHIND_DATA = frozenset(
 
 def same_elsewhere(step: Step, configuration: Configuration) -> str | None:
     """Return why this step is not enumerated under this configuration although it could be; None: it is."""
+    if configuration.framing is not Framing.DATA and step not in _BEHIND_DATA | {Step.JUDGING_DATA}:
+        return "before a body its framing makes no difference: enumerated with DATA on both sides"
     if step in _BEFORE_ANY_BODY and configuration.body is not Body.AUTO_SMALL:
         return "long before a body: enumerated with a small one that is collected"
     if step in _BEHIND_DATA and configuration.open is OpenMode.CONNECT:

@@ -70,7 +70,8 @@ class Product:
             return reason
         if schedule.scripted:
             # The backend answers each of its commands, even where the relay does not wait for this one alone.
-            return unreached(step, self.configuration) if step in _OPENING else None
+            never = (*_OPENING, Step.DATA, Step.CHUNK)
+            return unreached(step, self.configuration) if step in never else None
         return unreached(step, self.configuration) or self._idle(step, schedule.fault)
 
     def _idle(self, step: Step, fault: Fault) -> str | None:

@@ -55,6 +55,7 @@ class Step(Enum):
     RCPT_1 = (Kind.REPLY, "reply to the first RCPT")
     RCPT_2 = (Kind.REPLY, "reply to the second RCPT")
     DATA = (Kind.REPLY, "reply to DATA")
+    CHUNK = (Kind.REPLY, "reply to a chunk that is not the last one")
     DOT = (Kind.REPLY, "reply to the dot, right after the commit")
 
     LOOK_GROUP = (Kind.LOOK, "look before the first group behind the opening")

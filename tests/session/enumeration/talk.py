@@ -1,7 +1,8 @@
 """What an honest client says, as a generator: segments out, replies in. Nothing here knows how they travel.
 
-It keeps to RFC 5321 and RFC 2920: no body without a 354, DATA last in its group, and after a refusal RSET and the next
-letter. It must never send on after it was told 421, which is the matter of whoever drives it.
+It keeps to RFC 5321, RFC 2920 and RFC 3030: no body without a 354, DATA last in its group, each octet of a chunk that
+was announced, and after a refusal RSET and the next letter. It must never send on after it was told 421, which is the
+matter of whoever drives it.
 """
 
 from collections.abc import Generator, Sequence
@@ -20,12 +21,11 @@ class Letter:
     sender: str
     recipients: tuple[str, ...]
     parts: tuple[bytes, ...]
-    """The body as it goes over the wire, dots stuffed, in the pieces in which it is sent; without the final dot."""
-
-    @property
-    def body(self) -> bytes:
-        """The whole of it."""
-        return b"".join(self.parts)
+    """The body as it goes over the wire, by DATA with its dots stuffed, in pieces; without the final dot."""
+    body: bytes
+    """The whole of it, as the backend is to get it."""
+    chunks: bool
+    """It is sent by BDAT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Command:
     """Something that is to be answered by one reply."""
 
     verb: str
-    """A verb, or "." for the end of a body, or "" for the connection itself."""
+    """A verb, or "." for the end of a body (by BDAT: the last chunk), or "" for the connection itself."""
     argument: str = ""
     letter: int = 0
     """Number of the letter it belongs to; 0: none."""
@@ -84,11 +84,14 @@ def _step_by_step(letter: Letter) -> Talk:
     data: Sequence[Heard] = ()
     if accepted:
         data = yield Segment(*_data(letter), Step.BEFORE_DATA)
-    if not _go_ahead(data):
+    if not accepted or not _go_ahead(letter, data):
         yield _RSET
         return
-    for segment in _body(letter):  # noqa: UP028 - a list takes no replies: `yield from` would hand them to it
-        yield segment
+    for segment in _body(letter):
+        replies = yield segment
+        if segment.commands and not _good(replies) and segment.commands[-1].verb == "BDAT":
+            yield _RSET
+            return
 
 
 def _all_at_once(letters: Sequence[Letter], step: Step = Step.BEFORE_MAIL) -> Talk:
@@ -97,13 +100,15 @@ def _all_at_once(letters: Sequence[Letter], step: Step = Step.BEFORE_MAIL) -> Ta
     for at, letter in enumerate(letters):
         following = letters[at + 1] if at + 1 < len(letters) else None
         behind = _group(following) if following else (b"", ())
-        if _go_ahead(replies):
-            *others, last = _body(letter)
-            for segment in others:  # noqa: UP028 - as above
-                yield segment
+        goes_on = _go_ahead(letter, replies)
+        *others, last = _body(letter) if goes_on else [_RSET]
+        for segment in others:
+            chunk = yield segment
+            goes_on = goes_on and (not segment.commands or _good(chunk))
+        if not goes_on:
+            last = _RSET
+        if last.octets + behind[0]:
             replies = yield Segment(last.octets + behind[0], last.commands + behind[1], last.step)
-        elif following:
-            replies = yield Segment(_RSET.octets + behind[0], _RSET.commands + behind[1])
 
 
 def _group(letter: Letter) -> tuple[bytes, tuple[Command, ...]]:
@@ -122,10 +127,26 @@ def _rcpt(letter: Letter, recipient: str) -> tuple[bytes, tuple[Command, ...]]:
 
 
 def _data(letter: Letter) -> tuple[bytes, tuple[Command, ...]]:
-    return b"DATA\r\n", (Command("DATA", "", letter.number),)
+    """DATA; or the beginning of the first chunk, or all of a single one."""
+    if not letter.chunks:
+        return b"DATA\r\n", (Command("DATA", "", letter.number),)
+    first, *more = letter.parts
+    if not more:
+        return b"BDAT %d LAST\r\n" % len(first) + first, (Command(".", "", letter.number),)
+    return b"BDAT %d\r\n" % (len(first) + len(more[0])), ()
 
 
 def _body(letter: Letter) -> list[Segment]:
+    """What follows: by BDAT the two halves of the first chunk, then the last one."""
+    if letter.chunks:
+        if len(letter.parts) == 1:
+            return [Segment(b"")]
+        first, second, third = letter.parts
+        return [
+            Segment(first, (), Step.BEFORE_BODY),
+            Segment(second, (Command("BDAT", "", letter.number),), Step.IN_BODY),
+            Segment(b"BDAT %d LAST\r\n" % len(third) + third, (Command(".", "", letter.number),), Step.BEFORE_DOT),
+        ]
     whole = len(letter.parts) == len(_BODY_STEPS)
     steps: tuple[Step | None, ...] = _BODY_STEPS if whole else (None,) * len(letter.parts)
     segments = [Segment(part, (), step) for part, step in zip(letter.parts, steps, strict=True)]
@@ -137,5 +158,6 @@ def _good(replies: Sequence[Heard]) -> bool:
     return bool(replies) and replies[-1].code // 100 == 2
 
 
-def _go_ahead(replies: Sequence[Heard]) -> bool:
-    return bool(replies) and replies[-1].code == 354
+def _go_ahead(letter: Letter, replies: Sequence[Heard]) -> bool:
+    """Whether the body may follow; a chunk that was announced must."""
+    return letter.chunks or (bool(replies) and replies[-1].code == 354)

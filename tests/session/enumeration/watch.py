@@ -25,11 +25,17 @@ _REPLY = {
     Purpose.STARTTLS: Step.STARTTLS,
     Purpose.MAIL: Step.MAIL,
     Purpose.DATA: Step.DATA,
+    Purpose.CHUNK: Step.CHUNK,
     Purpose.END_OF_DATA: Step.DOT,
 }
 
 
-_WRITING = {b"EHLO": Step.WRITE_HELLO, b"STAR": Step.WRITE_STARTTLS, b"DATA": Step.WRITE_DATA}
+_WRITING = {
+    b"EHLO": Step.WRITE_HELLO,
+    b"STAR": Step.WRITE_STARTTLS,
+    b"DATA": Step.WRITE_DATA,
+    b"BDAT": Step.WRITE_BODY,
+}
 
 
 class Watch:
@@ -132,7 +138,7 @@ class Watch:
         if line is None:
             return False
         connection = line.dialogue.connection
-        return connection.commands.count(b"DATA") > connection.terminators
+        return not connection.terminators and connection.verbs[-1:] in (["DATA"], ["BDAT"])
 
 
 def _by_recipient(text: bytes, first: Step, second: Step) -> Step | None:
