@@ -11,7 +11,7 @@ from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.limits import Limits
 from smtproxy.session.memory import Memory
 from smtproxy.session.relay import Relay
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.settings import BodyMode, Chunking, OpenMode, RelaySettings
 from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from smtproxy.session.upstream import Upstream
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
@@ -20,14 +20,21 @@ from smtproxy.wire.replies import Reply
 from tests.fakes.laboratory import SESSION, Laboratory
 from tests.wire.pieces import octets
 
-_LIMITS = Limits(body_memory=64)
+_LIMITS = Limits(body_memory=64, chunk=16, chunk_end=4)
 _MEMORY = 1_000
 _CLIENT = (
     *(b"EHLO client.example\r\n", b"MAIL FROM:<me@client.example>\r\n", b"RCPT TO:<one@example.org>\r\n", b"DATA\r\n"),
     *(b"Subject: x\r\n\r\nhello\r\n", b"\r\n.\r\n", b".\r\n", b"RSET\r\n", b"QUIT\r\n", b"y" * 100),
+    *(b"BDAT 30\r\n", b"BDAT 7\r\nNOOP.\r\n", b"BDAT 0 LAST\r\n", b"BDAT 2 LAST\r\n\r\n", b"BDAT x\r\n"),
 )
 _BACKEND = (
-    *(b"220 hello\r\n", b"250-mx\r\n250 PIPELINING\r\n", b"250 ok\r\n", b"250 ok\r\n250 ok\r\n", b"354 go\r\n"),
+    *(
+        b"220 hello\r\n",
+        b"250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n",
+        b"250 ok\r\n",
+        b"250 ok\r\n250 ok\r\n",
+        b"354 go\r\n",
+    ),
     *(b"421 bye\r\n", b"450 later\r\n", b"550 never\r\n", b"503 what\r\n", b"25", b"999 x\r\n", b"250-"),
 )
 
@@ -47,10 +54,13 @@ class Chaos:
     acts: tuple[Act, ...]
     body: BodyMode
     open: OpenMode
+    chunking: Chunking
 
     def run(self) -> Laboratory:
         """Play it; the client closes at last."""
-        lab = Laboratory(RelaySettings("mx.example.org", body=self.body, open=self.open, limits=_LIMITS))
+        lab = Laboratory(
+            RelaySettings("mx.example.org", body=self.body, open=self.open, chunking=self.chunking, limits=_LIMITS)
+        )
         lab.start()
         for act in self.acts:
             if lab.finished:
@@ -89,7 +99,7 @@ def mayhem() -> st.SearchStrategy[Chaos]:
     begun = st.integers(0, len(opening)).map(lambda steps: [Act("client", one) for one in opening[:steps]])
     then = st.lists(client | client | backend | others, max_size=8)
     acts = st.tuples(begun, then).map(lambda both: (*both[0], *both[1]))
-    return st.builds(Chaos, acts, st.sampled_from(BodyMode), st.sampled_from(OpenMode))
+    return st.builds(Chaos, acts, st.sampled_from(BodyMode), st.sampled_from(OpenMode), st.sampled_from(Chunking))
 
 
 def soup() -> st.SearchStrategy[list[events.Event]]:
@@ -107,7 +117,7 @@ def soup() -> st.SearchStrategy[list[events.Event]]:
     one = st.one_of(
         st.builds(events.ClientBytes, st.sampled_from(_CLIENT)),
         st.builds(events.ClientBytes, st.sampled_from(_CLIENT)),
-        st.builds(events.BackendBytes, said),
+        st.builds(events.BackendBytes, said, early=st.booleans()),
         st.builds(events.BackendOpened, st.builds(Upstream, st.just("backend:25"), st.just("mx.example.org"))),
         st.builds(events.BackendFailed, st.sampled_from(("none", "full"))),
         st.builds(events.BackendClosed),

@@ -1,6 +1,7 @@
 """Random sessions for the property tests: what an honest client says, and how a network and a policy may treat it.
 
-Honest means that a body is sent after a 354 only; everything else may be wrong. A session is data, so that a failing
+Honest means that a body is sent after a 354 only, and each octet of a chunk that was announced; everything else may be
+wrong. A session is data, so that a failing
 one shrinks and can be printed.
 """
 
@@ -17,7 +18,7 @@ from smtproxy.sample.profiles import EXCHANGE, EXCHANGE_SERIAL
 from smtproxy.sample.script import Point, Rule, Script, reply
 from smtproxy.session import events
 from smtproxy.session.limits import Limits
-from smtproxy.session.settings import BodyMode, OpenMode, RelaySettings
+from smtproxy.session.settings import BodyMode, Chunking, OpenMode, RelaySettings
 from smtproxy.session.verdicts import Refused, Stage, Verdict
 from smtproxy.wire.replies import Reply
 from tests.fakes.heard import Heard, read_replies
@@ -26,7 +27,7 @@ from tests.wire.pieces import octets
 
 END = b"\r\n.\r\n"
 REFUSAL = Reply(550, (b"5.7.1 no such mail here",))
-_LIMITS = Limits(body_memory=64)
+_LIMITS = Limits(body_memory=64, chunk=16, chunk_end=4)
 
 _SMALL_TALK = (
     *(b"NOOP", b"RSET", b"VRFY someone", b"HELP", b"EXPN list", b"STARTTLS", b"XYZZY", b"", b"\xff\xfb"),
@@ -46,6 +47,8 @@ class Mail:
     """Octets between the 354 and the terminator; they do not end before it."""
     refused: bool
     """The policy refuses it once it is whole."""
+    chunks: tuple[int, ...] | None
+    """It is sent by BDAT, in chunks of these sizes and one more; None: by DATA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,14 @@ class Session:
     open: OpenMode
     pipelining: bool
     """The backend offers PIPELINING."""
+    chunking: Chunking
     script: tuple[Rule, ...] = ()
+
+    @property
+    def streams_chunks(self) -> bool:
+        """How the backend's octets are cut into chunks depends on the network."""
+        by_chunks = any(isinstance(one, Mail) and one.chunks is not None for one in self.moves)
+        return self.chunking is Chunking.ALWAYS or (by_chunks and self.chunking is Chunking.MIRROR)
 
     @property
     def profile(self) -> Profile:
@@ -67,7 +77,7 @@ class Session:
     @property
     def settings(self) -> RelaySettings:
         """The relay's settings."""
-        return RelaySettings("mx.example.org", body=self.body, open=self.open, limits=_LIMITS)
+        return RelaySettings("mx.example.org", body=self.body, open=self.open, chunking=self.chunking, limits=_LIMITS)
 
 
 @dataclass(slots=True)
@@ -102,6 +112,7 @@ def sessions() -> st.SearchStrategy[Session]:
         recipients=st.lists(st.sampled_from(_RECIPIENTS), min_size=1, max_size=3).map(tuple),
         body=bodies,
         refused=st.booleans(),
+        chunks=st.none() | st.lists(st.integers(0, 12), max_size=3).map(tuple),
     )
     # RFC 2920 3.1: DATA is the last one of a group, as its client must wait for the reply.
     talk = st.tuples(st.lists(st.sampled_from(_SMALL_TALK), min_size=1, max_size=3), st.sampled_from(((), (b"DATA",))))
@@ -120,6 +131,7 @@ def sessions() -> st.SearchStrategy[Session]:
         body=st.sampled_from(BodyMode),
         open=st.sampled_from(OpenMode),
         pipelining=st.booleans(),
+        chunking=st.sampled_from(Chunking),
         script=st.lists(refusals, max_size=2).map(tuple),
     )
 
@@ -172,7 +184,18 @@ def tell(session: Session, network: Network | None = None) -> Told:
             say(*move)
             continue
         mail = move
-        if say(b"MAIL FROM:<me@client.example>", *(b"RCPT TO:" + to for to in move.recipients), b"DATA") != 354:
+        group = (b"MAIL FROM:<me@client.example>", *(b"RCPT TO:" + to for to in move.recipients))
+        if move.chunks is not None:
+            say(*group)
+            if 250 in lab.codes[-len(move.recipients) :]:
+                chunks = _chunks(move.body, move.chunks)
+                told.commands.extend([*[b"BDAT"] * len(move.chunks), b"."])
+                for piece in world.client(chunks):
+                    lab.send(piece)
+            else:
+                say(b"RSET")
+            continue
+        if say(*group, b"DATA") != 354:
             say(b"RSET")
             continue
         told.commands.append(b".")
@@ -180,6 +203,15 @@ def tell(session: Session, network: Network | None = None) -> Told:
             lab.send(piece)
     say(b"QUIT")
     return told
+
+
+def _chunks(body: bytes, sizes: Sequence[int]) -> bytes:
+    """All chunks of a body."""
+    said = b""
+    for size in sizes:
+        piece, body = body[:size], body[size:]
+        said += b"BDAT %d\r\n" % len(piece) + piece
+    return said + b"bdat %d last\r\n" % len(body) + body
 
 
 _POLICY = Policy(
