@@ -79,6 +79,7 @@ EXTENDED = same(
         b"MAIL FROM:<a@client.example> SIZE=100",
         b"MAIL FROM:<a@client.example> SIZE=5000",
         b"MAIL FROM:<c@client.example> BODY=8BITMIME",
+        b"MAIL FROM:<b@client.example> BODY=BINARYMIME",
     ),
     *(
         b"MAIL FROM:<a@client.example> RET=HDRS ENVID=1+2B SIZE=1",
@@ -104,7 +105,6 @@ DIFFERENCES: dict[str, list[Line]] = {
         555,
         b"MAIL FROM:<a@client.example> AUTH=<>",
         b"MAIL FROM:<a@client.example> MT-PRIORITY=3",
-        b"MAIL FROM:<a@client.example> BODY=BINARYMIME",
         b"RCPT TO:<user@example.org> FOO=BAR",
     ),
     "a parameter with a value that it cannot have: 501, and it never reaches the backend": refused(

@@ -61,7 +61,7 @@ def script(chance: random.Random) -> Iterator[list[Line]]:
         if chance.random() < 0.5:
             yield [Line(b"RSET", b"RSET"), mail(chance, extended=extended), recipient(chance), recipient(chance)]
         if chance.random() < 0.8:
-            yield [data(chance)]
+            yield [chunk(chance) if extended and chance.random() < 0.4 else data(chance)]
     yield [chance.choice((Line(b"QUIT", b"QUIT"), Line(b"quit now", b"QUIT"), Line(b"NOOP", b"NOOP")))]
 
 
@@ -86,6 +86,14 @@ def data(chance: random.Random) -> Line:
     newline = chance.choice((b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r"))
     text = b"Subject: x\r\n\r\n" + newline.join(lines)
     return Line(b"DATA", b"DATA", pairs=DATA_PAIRS, body=text + b"\r\n.\r\n")
+
+
+def chunk(chance: random.Random) -> Line:
+    """A whole text as one last chunk, the CRLF that is put behind it included."""
+    octets = bytes(chance.choices(b"\r\n.a\0\xff", k=chance.choice((0, 1, 10, 300, 5000))))
+    text = b"Subject: x\r\n\r\n" + octets
+    line = b"BDAT %d LAST\r\n" % (len(text) + 2) + text
+    return Line(line, line, pairs=DATA_PAIRS)
 
 
 # The two ways
@@ -182,6 +190,8 @@ def mail_of(delivery: Delivery) -> Mail:
 
 def expected(delivery: Delivery) -> Mail:
     """What is to be stored where this came straight: the same, with bare newlines made CRLF."""
+    if delivery.via == "BDAT":
+        return (*envelope(delivery), delivery.wire)
     text = passed(delivery.wire.removesuffix(b"\r\n"), NewlineMode.NORMALISE)
     assert text is not None
     return (*envelope(delivery), text + b"\r\n")
