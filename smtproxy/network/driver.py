@@ -234,7 +234,7 @@ class Session:
         if since is not None and now - since >= self._service.settings.lease:
             self._give_back()
         if waiting.parked is not client or waiting.writing:
-            gone = GONE if self._relay.dot_read else GONE | HALF_CLOSED
+            gone = GONE if self._said_all else GONE | HALF_CLOSED
             if seen(client.sock, gone) & gone:
                 waiting.wake(events.ClientClosed("lost"))
                 return
@@ -242,6 +242,14 @@ class Session:
             event = self._read_backend()
             if event is not None:
                 waiting.wake(event)
+
+    @property
+    def _said_all(self) -> bool:
+        """Whether a half-close of the client is no sign of its absence: it may have sent all that it had to say.
+
+        Exim says MAIL, RCPT, BDAT ... LAST and QUIT in one write, and closes its half behind them.
+        """
+        return self._relay.dot_read or self._relay.unread or queued(self._client.sock) > 0
 
     @property
     def _blocked_by_client(self) -> bool:

@@ -148,6 +148,11 @@ class Relay:
         return self._c.phase in _DOT_READ
 
     @property
+    def unread(self) -> bool:
+        """Whether octets of the client wait to be looked at: a last chunk may stand among them, and QUIT behind it."""
+        return bool(len(self._c.lines))
+
+    @property
     def recallable_since(self) -> float | None:
         """Since when a backend connection is held without use; None: none is."""
         backend = self._c.backend

@@ -130,6 +130,28 @@ async def test_final_dot_quit_and_end_in_one_packet(mock_clock: MockClock, slow:
         assert here.outcomes() == ["delivered"]
 
 
+@pytest.mark.parametrize("unread", [False, True], ids=["in one packet", "while the backend is awaited"])
+@pytest.mark.parametrize("slow", [Point.GREETING, Point.RCPT, Point.CHUNK, Point.FINAL])
+async def test_last_chunk_quit_and_end_before_any_reply(mock_clock: MockClock, slow: Point, unread: bool) -> None:
+    """Exim does so. It was taken for gone: its end was seen, and what it had sent before it was not."""
+    settings = RelaySettings("mx.example.org", limits=Limits(chunk_end=4))
+    async with stage(at(slow, Pause(30.0), Normal()), settings=settings) as here:
+        guest = await here.enter()
+        await guest.says_hello()
+        rest = b"BDAT %d LAST\r\n" % len(LETTER) + LETTER + b"QUIT\r\n"
+        await guest.client.say(ENVELOPE + (b"" if unread else rest))
+        if unread:
+            await quiet()
+            await guest.client.say(rest)
+        await guest.client.stream.send_eof()
+        await quiet()
+        for _ in range(30):
+            await here.pass_time(1.0)
+            here.sweep()
+        assert [one.code for one in await guest.client.hear_the_end()] == [250, 250, 250, 221]
+        assert here.outcomes() == ["delivered"]
+
+
 # The client goes away
 
 
