@@ -2,7 +2,8 @@
 # The one command of this project: `./do` alone explains itself.
 #
 # Makes .venv, installs what requirements*.txt lock (by hash, only when a lock changed), and for the tests and the benchmark the
-# Debian packages they need. It must never start a daemon, change a file outside this directory otherwise, or install what is not locked.
+# Debian packages they need; what cannot be installed beside those is unpacked into .venv. It must never start a daemon, change
+# a file outside this directory otherwise, or install what is not locked.
 set -euo pipefail
 
 root=$(cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")" && pwd)
@@ -101,6 +102,47 @@ install_quietly() (
     rm -f "$log"
 )
 
+# libraries NAME...: the packages of shared libraries that those need, theirs included
+libraries() {
+    local direct names='s/^ *|\{0,1\}Depends: \(lib[a-z0-9.+-]*\)$/\1/p'
+    mapfile -t direct < <(apt-cache depends "$@" | sed -n "$names" | sort -u)
+    apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "${direct[@]}" |
+        grep -E '^lib[a-z0-9.+-]+$' | sort -u
+}
+
+# unpacked PURPOSE NAME...: unpacks packages that cannot be installed here, as two mail servers exclude each other, into
+# .venv/unpacked, with the libraries that this machine lacks. Nothing of it runs as a service, nothing is setuid.
+unpacked() {
+    local purpose=$1 target=$venv/unpacked work get=(apt-get -qq -o APT::Sandbox::User=root)
+    shift
+    exec 9<"$root"
+    flock 9 # another ./do of this tree
+    if [[ $(cat -- "$target/packages" 2>/dev/null) != "$*" ]]; then
+        say "unpacking $* ($purpose)"
+        rm -rf -- "$target"
+        work=$(mktemp -d "$venv/unpacking.XXXXXX")
+        if ! download "$work" "$@" 2>"$work/log"; then
+            # As above: the lists of this machine may be empty or old.
+            { ((EUID == 0)) && "${get[@]}" update && download "$work" "$@"; } >>"$work/log" 2>&1 ||
+                die "$purpose needs packages that could not be downloaded: $* ($(tail -n 1 "$work/log"))"
+        fi
+        mkdir "$target"
+        for package in "$work"/*.deb; do dpkg -x "$package" "$target"; done
+        find "$target" -type f -perm /6000 -exec chmod ug-s {} +
+        rm -rf -- "$work"
+        printf '%s\n' "$*" >"$target/packages"
+    fi
+    exec 9<&-
+}
+
+# download DIRECTORY NAME...
+download() (
+    cd -- "$1" && shift
+    mapfile -t needed < <(libraries "$@")
+    mapfile -t lacking < <(missing "${needed[@]}")
+    "${get[@]}" download "$@" "${lacking[@]}"
+)
+
 # ---- Python packages -------------------------------------------------------------------------------------------------------
 
 # interpreter [MODULE]: the first Python of a version this project runs on, that has MODULE. Debian's own goes first: it is built
@@ -191,6 +233,8 @@ test)
     mapfile -t wanted < <(names "$root/tests/debian-packages.txt")
     debian "./do test" "${wanted[@]}"
     locked requirements-dev.txt
+    mapfile -t wanted < <(names "$root/tests/debian-unpacked.txt")
+    unpacked "./do test" "${wanted[@]}"
     module pytest "$@"
     ;;
 lint)

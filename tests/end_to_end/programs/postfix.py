@@ -72,6 +72,12 @@ relay_domains = example.org
 smtpd_recipient_restrictions = permit_auth_destination, reject
 """
 
+_SENDING = """\
+relay_transport = smtp:[{host}]:{to}
+smtp_line_length_limit = 0
+"""
+"""Long lines are not folded: what arrives is to be what was sent."""
+
 _TLS = """\
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {key}, {chain}
@@ -89,6 +95,7 @@ bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 discard unix - - n - - discard
 virtual unix - n n - - virtual
+smtp unix - - n - - smtp
 error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
@@ -115,7 +122,7 @@ class DeliveredMail:
 
 class Postfix:
     """A running Postfix; use it in a `with` statement. With `proxy_to` it is a before-queue proxy to that port, with
-    `tls` (certificate chain and key) it offers STARTTLS.
+    `relay_to` it sends from its queue to that port, with `tls` (certificate chain and key) it offers STARTTLS.
     """
 
     def __init__(
@@ -123,6 +130,7 @@ class Postfix:
         directory: Path,
         *,
         proxy_to: int | None = None,
+        relay_to: int | None = None,
         tls: tuple[Path, Path] | None = None,
         cores: Sequence[int] = (),
     ) -> None:
@@ -133,7 +141,7 @@ class Postfix:
             )
         self.port = free_port()
         self.directory = directory
-        self._write_configuration(proxy_to, tls)
+        self._write_configuration(proxy_to, relay_to, tls)
         command = [*REAPER, self._program, "-c", str(directory / "etc"), "start-fg"]
         with on_cores(cores):
             self._child = Child("postfix", command, directory, cwd=ROOT)
@@ -153,7 +161,7 @@ class Postfix:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _write_configuration(self, proxy_to: int | None, tls: tuple[Path, Path] | None) -> None:
+    def _write_configuration(self, proxy_to: int | None, relay_to: int | None, tls: tuple[Path, Path] | None) -> None:
         owner = pwd.getpwnam(OWNER)
         etc = self.directory / "etc"
         etc.mkdir(parents=True)
@@ -161,8 +169,10 @@ class Postfix:
         for name in ("data", "mail"):
             os.chown(open_to_servants(self.directory / name), owner.pw_uid, owner.pw_gid)
             (self.directory / name).chmod(0o755)
-        main = _MAIN + (_DELIVERING if proxy_to is None else _RELAYING)
+        main = _MAIN + (_DELIVERING if proxy_to is None and relay_to is None else _RELAYING)
         text = main.format(directory=self.directory, uid=owner.pw_uid, gid=owner.pw_gid)
+        if relay_to is not None:
+            text += _SENDING.format(host=HOST, to=relay_to)
         if tls is not None:
             chain, key = tls
             text += _TLS.format(chain=chain, key=key)
