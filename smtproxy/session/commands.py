@@ -47,7 +47,7 @@ def step(c: Conversation) -> bool:
                 return _send_group(c) if c.group else _nothing_to_read(c)
             command = parse_command(line)
         except PeerError as error:
-            _malformed(c, error, garbled_chunk=line is not None and chunks.looks_like(line))
+            _malformed(c, error, garbled_chunk=chunks.looks_like(c.lines.swallowed if line is None else line))
             return True
     rule = RULES.get(command.verb)
     if c.group and (rule is None or rule.barrier):

@@ -122,7 +122,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "recipients": "first recipients, each with `to`, `reply` (what the client heard) and `by` (whose reply it was)",
         "recipients_total": "RCPT commands of this transaction",
         "recipients_accepted": "recipients the backend accepted",
-        "size": "octets of the message as the client sent it between DATA and the final dot",
+        "size": "octets of the message as the client sent it between DATA and the final dot, or in its chunks",
         "message_id": "Message-ID header field, if one was found in the first header block",
         "received": "number of Received header fields",
         "body": "how the body travelled: auto, hold, stream",

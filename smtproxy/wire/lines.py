@@ -6,6 +6,9 @@ the command parser to refuse. This must never be used on a body, where only CRLF
 
 from smtproxy.wire.errors import Fault, PeerError
 
+_BEGINNING = 16
+"""Octets: a verb of ours, and blanks before it."""
+
 
 class LineBuffer:
     """Octets in, command lines out.
@@ -14,7 +17,7 @@ class LineBuffer:
     `endless`: octets of one line after which its end is no longer awaited.
     """
 
-    __slots__ = ("_buffer", "_endless", "_limit", "_lost", "_scanned", "_told")
+    __slots__ = ("_buffer", "_endless", "_limit", "_lost", "_scanned", "_told", "swallowed")
 
     def __init__(self, limit: int, endless: int) -> None:
         self._limit = limit
@@ -23,6 +26,8 @@ class LineBuffer:
         self._scanned = 0  # octets at the front of the buffer that are known to hold no LF
         self._lost = 0  # octets of the present line that were thrown away because it is too long
         self._told = False  # LINE_ENDLESS was raised for the present line
+        self.swallowed = b""
+        """How the line began that was too long last: what it was meant to be."""
 
     def feed(self, data: bytes) -> None:
         """Append octets. The caller bounds memory by calling next() until None before it feeds more."""
@@ -55,10 +60,14 @@ class LineBuffer:
             if fits:
                 return line
             if not told:
+                if length == end:
+                    self.swallowed = line[:_BEGINNING]
                 raise self._too_long(length)
         self._scanned = len(buffer)
         # One octet above the limit may be the CR of the ending.
         if self._lost or self._scanned > self._limit + 1:
+            if not self._lost:
+                self.swallowed = bytes(buffer[:_BEGINNING])
             self._lost += self._scanned
             self._scanned = 0
             buffer.clear()

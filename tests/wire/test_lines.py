@@ -153,3 +153,25 @@ def test_the_start_of_a_line_shows_before_it_has_ended() -> None:
     lines.feed(b"\x03\x01")
     assert lines.begins(b"\x16\x03")
     assert lines.next() is None
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_how_a_line_began_that_was_too_long(pieces: int) -> None:
+    buffer = LineBuffer(10, 1000)
+    octets = b"  bdat 5         x\r\nNOOP\r\n" + b"y" * 20 + b"\n"
+    faults = 0
+    began = []
+    for at in range(0, len(octets), pieces):
+        buffer.feed(octets[at : at + pieces])
+        while True:
+            try:
+                line = buffer.next()
+            except PeerError:
+                faults += 1
+                began.append(buffer.swallowed)
+                continue
+            if line is None:
+                break
+            assert line == b"NOOP"
+    assert faults == 2
+    assert [one[:6] for one in began] == [b"  bdat", b"yyyyyy"]
