@@ -10,19 +10,18 @@ import argparse
 import contextlib
 import os
 import signal
-import smtplib
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.end_to_end.programs.process import free_port, wait_until
 from tests.end_to_end.programs.smtproxy import Line, Plan, Smtproxy
 from tests.end_to_end.programs.taker import Taker
+from tests.end_to_end.retrying import PATIENCE, Ledger, sending
 
 WORKERS = 2
 SENDERS = 8
@@ -30,26 +29,8 @@ MAILS = 3
 """Mails of a session, if nothing comes between."""
 TIMES = 3
 """How often the load is disturbed: at equal parts of it."""
-PATIENCE = 120.0
-AGAIN = 0.02
-"""Seconds until a client tries again. A real one waits for minutes; what it may find then is the same."""
 SLOW = 0.01
 """Seconds between storing a mail and saying so: the moment in which a kill makes a copy."""
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What the clients know."""
-
-    sent: frozenset[str]
-    """Message-IDs."""
-    acknowledged: set[str] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
-    """Mails refused with a 5xx, each with the reply."""
-    again: int = 0
-    """How often a client had to try again."""
-    over: bool = False
-    """Nobody is to try again any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +38,7 @@ class Account:
     """One disturbed load: what the clients were told, what the server has, what the log says."""
 
     disturbance: str
+    sent: frozenset[str]
     ledger: Ledger
     stored: Counter[str]
     doubts: Counter[str]
@@ -69,7 +51,7 @@ class Account:
         """Return each way in which the three sides disagree."""
         told = self.ledger
         found = {
-            "never acknowledged": sorted(told.sent - told.acknowledged),
+            "never acknowledged": sorted(self.sent - told.acknowledged),
             "acknowledged and not stored": sorted(told.acknowledged - set(self.stored)),
             "refused for good": told.refused,
             "more copies than the log explains": sorted(
@@ -81,11 +63,11 @@ class Account:
     def __str__(self) -> str:
         copies = sum(self.stored.values())
         reasons = ", ".join(f"{name} {count}" for name, count in self.reasons.items())
-        told = self.ledger
+        told, again = self.ledger, self.ledger.deferred.total()
         return "\n".join(
             [
                 f"{self.disturbance}: {self.disturbed} times in {self.seconds:.1f} s",
-                f"  sent {len(told.sent)}, acknowledged {len(told.acknowledged)}, tried again {told.again} times",
+                f"  sent {len(self.sent)}, acknowledged {len(told.acknowledged)}, tried again {again} times",
                 f"  stored {len(self.stored)}, copies beyond one {copies - len(self.stored)}; the log: {reasons}",
                 *(f"  VIOLATION: {what}" for what in self.violations()),
             ]
@@ -166,90 +148,29 @@ def doubts(lines: list[Line]) -> tuple[Counter[str], dict[str, int]]:
     return found, {reason: len(those) for reason, those in reasons.items()}
 
 
-class _Sender(threading.Thread):
-    """A client that tries again until each of its mails is acknowledged, or refused for good."""
-
-    def __init__(self, port: int, waiting: deque[str], ledger: Ledger) -> None:
-        super().__init__()
-        self._port = port
-        self._waiting = waiting
-        self._ledger = ledger
-        self._session: smtplib.SMTP | None = None
-
-    def run(self) -> None:
-        """Send what waits, some mails a session."""
-        with contextlib.suppress(IndexError):
-            while True:
-                for _ in range(MAILS):
-                    message_id = self._waiting.popleft()
-                    while not self._settled(message_id):
-                        self._ledger.again += 1
-                        time.sleep(AGAIN)
-                self._leave()
-        self._leave()
-
-    def _settled(self, message_id: str) -> bool:
-        """Send a mail; False: it is to be sent again."""
-        try:
-            self._send(message_id)
-        except smtplib.SMTPRecipientsRefused as refused:
-            code = max(code for code, _ in refused.recipients.values())
-        except smtplib.SMTPResponseException as refused:
-            code = refused.smtp_code
-        except (OSError, smtplib.SMTPException):
-            code = 0
-        else:
-            self._ledger.acknowledged.add(message_id)
-            return True
-        self._leave()
-        if code >= 500:
-            self._ledger.refused.append(f"{message_id} {code}")
-        return code >= 500 or self._ledger.over
-
-    def _send(self, message_id: str) -> None:
-        if self._session is None:
-            self._session = smtplib.SMTP("127.0.0.1", self._port, timeout=PATIENCE)
-        text = f"Message-ID: {message_id}\n\n{'x' * 2000}"
-        self._session.sendmail("source@example.net", ["you@example.org"], text)
-
-    def _leave(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
-
-
-@contextlib.contextmanager
-def _load(port: int, ledger: Ledger) -> Iterator[None]:
-    """Send the mails while the body of the `with` statement runs, and until all are settled."""
-    waiting = deque(ledger.sent)
-    senders = [_Sender(port, waiting, ledger) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    try:
-        yield
-    except BaseException:
-        ledger.over = True
-        waiting.clear()
-        raise
-    finally:
-        for sender in senders:
-            sender.join(PATIENCE)
+def _taken(waiting: deque[str]) -> Iterator[str]:
+    """Take what waits, one by one, as others do."""
+    with contextlib.suppress(IndexError):
+        while True:
+            yield waiting.popleft()
 
 
 def run(directory: Path, disturbance: str, messages: int) -> Account:
     """Send so many mails through a proxy that is disturbed meanwhile, and draw up the account."""
-    ledger = Ledger(frozenset(f"<{number}@source.example>" for number in range(messages)))
+    sent = frozenset(f"<{number}@source.example>" for number in range(messages))
+    waiting = deque(sent)
+    clients = [_taken(waiting) for _ in range(SENDERS)]
     with Taker(SLOW) as backend:
         course = Course(directory, backend)
         started = time.monotonic()
-        with _load(course.proxy.port, ledger):
+        with sending(course.proxy.port, clients, mails_a_session=MAILS) as ledger:
             for part in range(1, TIMES + 1):
                 enough = messages * part // (TIMES + 1)
                 wait_until(lambda: len(ledger.acknowledged) >= enough, PATIENCE, f"{enough} mails")  # noqa: B023
                 DISTURBANCES[disturbance](course)
         seconds = time.monotonic() - started
         found, reasons = doubts(course.end())
-        return Account(disturbance, ledger, backend.stored(), found, reasons, TIMES, seconds)
+        return Account(disturbance, sent, ledger, backend.stored(), found, reasons, TIMES, seconds)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end import disturbances
-from tests.end_to_end.disturbances import DISTURBANCES, Account, Ledger, doubts
+from tests.end_to_end.disturbances import DISTURBANCES, Account, doubts
+from tests.end_to_end.retrying import Ledger
 
 pytestmark = pytest.mark.end_to_end
 
@@ -20,16 +21,17 @@ def test_nothing_is_lost(tmp_path: Path, disturbance: str) -> None:
     assert len(account.stored) == MESSAGES
     if disturbance == "SIGHUP":
         # Nobody notices: no client has to try again, and nothing is stored twice.
-        assert account.ledger.again == 0
+        assert not account.ledger.deferred
         assert sum(account.stored.values()) == MESSAGES
     if disturbance == "SIGTERM":
         assert account.reasons["commit without message"] == 0
 
 
 def test_violations_are_found() -> None:
-    ledger = Ledger(frozenset({"<1>", "<2>", "<3>", "<4>", "<5>"}), {"<1>", "<2>", "<3>"}, ["<4> 550"])
+    sent = frozenset({"<1>", "<2>", "<3>", "<4>", "<5>"})
+    ledger = Ledger(acknowledged={"<1>", "<2>", "<3>"}, refused=["<4> 550"])
     account = Account(
-        "none", ledger, Counter({"<1>": 2, "<2>": 3, "<9>": 1}), Counter({"<1>": 1, "<2>": 1}), {}, 0, 1.0
+        "none", sent, ledger, Counter({"<1>": 2, "<2>": 3, "<9>": 1}), Counter({"<1>": 1, "<2>": 1}), {}, 0, 1.0
     )
     assert account.violations() == [
         "never acknowledged: 2: <4>, <5>",

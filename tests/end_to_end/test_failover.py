@@ -5,13 +5,12 @@ clients are sent away before the banner.
 """
 
 import contextlib
-import smtplib
+import itertools
 import socket
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from tests.end_to_end.programs.process import HOST, wait_until
 from tests.end_to_end.programs.sample_server import SampleServer
 from tests.end_to_end.programs.smtproxy import Line, Plan, Smtproxy
+from tests.end_to_end.retrying import Ledger, sending
 
 pytestmark = pytest.mark.end_to_end
 
@@ -35,65 +35,22 @@ TURNS_AWAY = '[[rules]]\nat = "greeting"\ndo = [{ reply = "421 4.3.2 too busy" }
 FOR_A_WHILE = TURNS_AWAY + f"connections = {list(range(80, 85))}\n"
 
 
-@dataclass(slots=True)
-class Load:
-    """Clients that send mail after mail, each until it is acknowledged, and what they heard."""
-
-    port: int
-    acknowledged: set[str] = field(default_factory=set)
-    refused: list[tuple[str, int, bytes]] = field(default_factory=list)
-    """Refused with a 5xx."""
-    deferred: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """How often they had to try again: where, and the code; 0: the connection was lost."""
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def send(self, sender: int) -> None:
-        """Send until it is over; a mail that was begun is brought to its end."""
-        number = 0
-        while not self.over.is_set():
-            number += 1
-            name = f"{sender}-{number}@example.net"
-            while not self._sent(name):
-                self.over.wait(0.02)  # a real one waits for minutes
-
-    def _sent(self, name: str) -> bool:
-        mail = f"Subject: {name}\nMessage-ID: <{name}>\n\n" + "x" * 3000
-        try:
-            with smtplib.SMTP(HOST, self.port, "client.example.net", timeout=120) as session:
-                session.sendmail("sender@example.net", ["one@example.org"], mail)
-        except smtplib.SMTPRecipientsRefused as error:
-            ((code, text),) = error.recipients.values()
-            return self._not_now("recipient", name, code, text)
-        except smtplib.SMTPResponseException as error:
-            text = error.smtp_error if isinstance(error.smtp_error, bytes) else error.smtp_error.encode()
-            return self._not_now(type(error).__name__, name, error.smtp_code, text)
-        except (OSError, smtplib.SMTPException):
-            return self._not_now("connection", name, 0, b"")
-        self.acknowledged.add(name)
-        return True
-
-    def _not_now(self, where: str, name: str, code: int, text: bytes) -> bool:
-        if code >= 500:
-            self.refused.append((name, code, text))
-            return True
-        self.deferred[where, code] += 1
-        return False
-
-
 @contextlib.contextmanager
-def sending(proxy: Smtproxy) -> Iterator[Load]:
-    """Let the clients send; at the end each brings its mail home."""
-    load = Load(proxy.port)
-    senders = [threading.Thread(target=load.send, args=(number,)) for number in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    try:
-        yield load
-    finally:
-        load.over.set()
-        for sender in senders:
-            sender.join(PATIENCE)
-    assert not any(sender.is_alive() for sender in senders)
+def _load(proxy: Smtproxy) -> Iterator[Ledger]:
+    """Let clients send mail after mail; at the end each brings its last one home."""
+    over = threading.Event()
+
+    def mails(client: int) -> Iterator[str]:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            yield f"<{client}-{number}@example.net>"
+
+    with sending(proxy.port, [mails(client) for client in range(SENDERS)]) as ledger:
+        try:
+            yield ledger
+        finally:
+            over.set()
 
 
 @dataclass(slots=True)
@@ -144,7 +101,7 @@ def test_one_of_two_servers_dies_hangs_answers_421_and_comes_back(
     first, second = servers
     with Smtproxy(directory / "proxy", _plan(first, second)) as proxy:
         story = Story(proxy)
-        with sending(proxy) as load:
+        with _load(proxy) as told:
             story.in_use(first)
             # It dies.
             first.kill()
@@ -173,15 +130,15 @@ def test_one_of_two_servers_dies_hangs_answers_421_and_comes_back(
         proxy.terminate()
         messages = proxy.lines("message")
     stored = first.stored() + second.stored()
-    assert load.refused == []
-    assert load.acknowledged <= set(stored)
-    assert len(load.acknowledged) > 5 * ENOUGH
+    assert told.refused == []
+    assert told.acknowledged <= set(stored) <= told.begun
+    assert len(told.acknowledged) > 5 * ENOUGH
     assert {line["outcome"] for line in messages} <= {"delivered", "deferred", "aborted", "unknown"}
     # A mail is there twice only where the log says that nobody could know.
     doubts = [line for line in messages if line["outcome"] == "unknown" or line["client_heard"] is False]
     assert sum(stored.values()) - len(stored) <= len(doubts)
     # The other server was there all the time: nobody was sent away before the banner.
-    assert not [where for where in load.deferred if where[0] == "SMTPConnectError"]
+    assert not [where for where in told.deferred if where[0] == "SMTPConnectError"]
 
 
 def _turned_away(story: Story, server: SampleServer) -> list[Line]:
@@ -200,7 +157,7 @@ def test_clients_are_sent_to_the_next_mx_while_both_are_gone(
     first, second = servers
     with Smtproxy(directory / "proxy-alone", _plan(first, second)) as proxy:
         story = Story(proxy)
-        with sending(proxy) as load:
+        with _load(proxy) as told:
             story.in_use(first)
             first.kill()
             second.kill()
@@ -213,7 +170,7 @@ def test_clients_are_sent_to_the_next_mx_while_both_are_gone(
             story.in_use(first)
         proxy.terminate()
         away = [line for line in proxy.lines("session") if line["ended"] == "no_backend"]
-    assert load.refused == []
-    assert load.acknowledged <= set(first.stored() + second.stored())
-    assert load.deferred["SMTPConnectError", 421]
+    assert told.refused == []
+    assert told.acknowledged <= set(first.stored() + second.stored())
+    assert told.deferred["SMTPConnectError", 421]
     assert {str(line["reply"])[:9] for line in away} == {"421 4.3.2"}

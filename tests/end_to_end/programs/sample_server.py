@@ -14,7 +14,7 @@ from typing import Self
 
 from tests.end_to_end.programs.process import HOST, ROOT, Child, answers, free_port
 
-_MESSAGE_ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE | re.IGNORECASE)
+_MESSAGE_ID = re.compile(rb"^Message-ID: (<[^>]+>)", re.MULTILINE | re.IGNORECASE)
 
 
 class SampleServer:
