@@ -90,9 +90,9 @@ def servers() -> Iterator[tuple[SampleServer, SampleServer]]:
         yield first, second
 
 
-def _plan(first: SampleServer, second: SampleServer) -> Plan:
+def _plan(first: SampleServer, second: SampleServer, workers: int = 1) -> Plan:
     backend = {"idle": {"connections": 0, "seconds": 1}}  # each mail on a connection of its own: they can be counted
-    return Plan([first.name, second.name], backend=backend, limits=HURRIED)
+    return Plan([first.name, second.name], backend=backend, limits=HURRIED, server={"workers": workers})
 
 
 def test_one_of_two_servers_dies_hangs_answers_421_and_comes_back(
@@ -151,22 +151,28 @@ def _banner(proxy: Smtproxy) -> bytes:
         return connection.recv(1000)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_clients_are_sent_to_the_next_mx_while_both_are_gone(
-    directory: Path, servers: tuple[SampleServer, SampleServer]
+    directory: Path, servers: tuple[SampleServer, SampleServer], workers: int
 ) -> None:
+    """Each worker learns it by itself, and each of them tells it."""
     first, second = servers
-    with Smtproxy(directory / "proxy-alone", _plan(first, second)) as proxy:
+    with Smtproxy(directory / f"proxy-{workers}", _plan(first, second, workers)) as proxy:
         story = Story(proxy)
         with _load(proxy) as told:
             story.in_use(first)
             first.kill()
             second.kill()
             for server in servers:
-                story.tells("backend_down", server, 1)
-            wait_until(lambda: _banner(proxy).startswith(b"421 4.3.2 "), PATIENCE, "the banner is still there")
+                story.tells("backend_down", server, workers)
+            wait_until(
+                lambda: all(_banner(proxy).startswith(b"421 4.3.2 ") for _ in range(4 * workers)),
+                PATIENCE,
+                "the banner is still there",
+            )
             for server in servers:
                 server.start()
-                story.tells("backend_up", server, 2)
+                story.tells("backend_up", server, 2 * workers)
             story.in_use(first)
         proxy.terminate()
         away = [line for line in proxy.lines("session") if line["ended"] == "no_backend"]
