@@ -18,7 +18,17 @@ from bench.scenarios import Bench, Sizes
 from tests.end_to_end.programs.process import ProgramError
 from tests.end_to_end.programs.smtp_sink import SmtpSink
 
-QUICK = Sizes(1, messages=600, same_messages=800, sessions=100, bodies=6, idle=(1000,), tls_messages=200, tls_idle=200)
+QUICK = Sizes(
+    1,
+    messages=600,
+    same_messages=800,
+    sessions=100,
+    bodies=6,
+    idle=(1000,),
+    tls_messages=200,
+    tls_idle=200,
+    crowd_messages=200,
+)
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -48,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             with SmtpSink(Path(name) / "sink", cores=pins.load) as sink:
                 bench.speed(sink.port)
                 bench.secured(sink.port)
+            bench.workers()
             bench.refused()
             bench.idle()
             bench.idle_secured()

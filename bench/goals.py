@@ -6,7 +6,7 @@ A goal that has a peer must never count as met unless that peer ran in the same 
 from dataclasses import dataclass
 
 from bench import scenarios as s
-from bench.peers import AUTO, COLD, HAPROXY, HOLD, POSTFIX, STREAM
+from bench.peers import AUTO, COLD, HAPROXY, HOLD, POSTFIX, STREAM, TWO
 from bench.results import Results, typical
 from bench.scenarios import Sizes
 
@@ -28,7 +28,7 @@ class Goal:
     def __str__(self) -> str:
         found = "not measured" if self.measured is None else f"{self.measured:.2f}"
         state = "met" if self.met else "NOT MET"
-        return f"{state}: {self.what}: {found}, bar {self.bar:g}{' (due)' if self.due else ''}"
+        return f"{state}: {self.what}: {found}, bar {self.bar:.3g}{' (due)' if self.due else ''}"
 
 
 def goals(results: Results, sizes: Sizes) -> list[Goal]:
@@ -43,6 +43,7 @@ def goals(results: Results, sizes: Sizes) -> list[Goal]:
         Goal("the same, nothing kept warm", 1.0, typical(results.ratios(s.CPU_NEW, COLD, POSTFIX))),
         Goal("the same, with warm connections", 0.9, cpu),
         Goal("CPU per message / Postfix, TLS", 1.0, typical(results.ratios(s.CPU_TLS, AUTO, POSTFIX))),
+        Goal("messages/s of one worker / two", 1 / 1.7, typical(results.ratios(s.CROWD_RATE, AUTO, TWO))),
         Goal("CPU ms per MB, stream", 3, typical(results.values(s.CPU_BODY, STREAM))),
         Goal("CPU ms per MB, hold", 4, typical(results.values(s.CPU_BODY, HOLD))),
         Goal("KiB an idle client", 8, typical(results.values(f"{s.IDLE_KIB} {most}", AUTO))),

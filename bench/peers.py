@@ -22,6 +22,7 @@ AUTO = "smtproxy"
 STREAM = "smtproxy stream"
 HOLD = "smtproxy hold"
 COLD = "smtproxy cold"
+TWO = "smtproxy, 2 workers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,16 @@ Files: TypeAlias = "tuple[Path, Path] | None"
 Start: TypeAlias = Callable[[Path, int, Sequence[int], Files], "Postfix | Haproxy | Smtproxy"]
 
 
-def _smtproxy(*, body: str = "auto", warm: bool = True) -> Start:
-    """One worker and all defaults, but for the way bodies travel, and whether backend connections are kept warm."""
+def _smtproxy(*, body: str = "auto", warm: bool = True, workers: int = 1) -> Start:
+    """All defaults, but for the way bodies travel, whether backend connections are kept warm, and the workers."""
 
     def start(directory: Path, backend: int, cores: Sequence[int], tls: Files) -> Smtproxy:
         listener: dict[str, Setting] = {} if body == "auto" else {"body": body}
         if tls is not None:
             listener["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
         settings: dict[str, Setting] = {} if warm else {"idle": {"connections": 0, "seconds": 1}}
-        return Smtproxy(directory, Plan([f"127.0.0.1:{backend}"], listener, settings), cores=cores)
+        plan = Plan([f"127.0.0.1:{backend}"], listener, settings, {"workers": workers})
+        return Smtproxy(directory, plan, cores=cores)
 
     return start
 
@@ -80,6 +82,7 @@ STARTS: dict[str, Start] = {
     STREAM: _smtproxy(body="stream"),
     HOLD: _smtproxy(body="hold"),
     COLD: _smtproxy(warm=False),
+    TWO: _smtproxy(workers=2),
 }
 
 

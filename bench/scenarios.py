@@ -13,14 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import idle, peers, tls_load
+from bench import idle, peers, recipients_load, tls_load
 from bench.client import run_apart
 from bench.meter import settled_cpu_seconds
-from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM, Field, Peer, Pinning
+from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM, TWO, Field, Peer, Pinning
 from bench.results import Results
 from bench.sink import Sink
 from bench.tls_load import TlsLoad
 from tests.end_to_end.programs.process import ProgramError
+from tests.end_to_end.programs.smtp_sink import SmtpSink
 from tests.end_to_end.programs.smtp_source import Load, send
 from tests.fakes import certificates
 
@@ -31,6 +32,9 @@ P50: Final = "p50 ms"
 P99: Final = "p99 ms"
 CPU_TLS: Final = "CPU ms a message, TLS, new connection"
 CPU_RESUMED: Final = "CPU ms a message, TLS resumed, new connection"
+CROWD_RATE: Final = "messages/s, many recipients"
+CPU_CROWD: Final = "CPU ms a message, many recipients"
+CROWD_LOAD: Final = "CPU of load and sink / proxy"
 CPU_BODY: Final = "CPU ms per MB"
 CPU_REFUSED: Final = "CPU ms a refused session"
 CPU_DELIVERED: Final = "CPU ms a delivered session"
@@ -68,6 +72,7 @@ class Sizes:
     bodies: int = 40
     idle: tuple[int, ...] = (1000, 5000, 10000)
     tls_messages: int = 1000
+    crowd_messages: int = 1600
     tls_idle: int = 1000
 
 
@@ -110,14 +115,14 @@ class Bench:
         with ExitStack() as stack:
             running = peers.start(list(peers.STARTS), self.directory / "speed", sink_port, self.pins, stack)
             self.missing |= running.missing
-            small = [DIRECT, POSTFIX, HAPROXY, AUTO, COLD]
+            small = [DIRECT, POSTFIX, HAPROXY, AUTO, COLD, TWO]
             for peer in running.peers.values():
                 self._attempt(f"warm-up: {peer.name}", partial(self._warm, peer))
             for turn in range(self.sizes.rounds):
                 steps: list[tuple[str, list[str], Callable[[Peer, int], None]]] = [
                     ("new connections", small, self._new_connections),
-                    ("same connection", small[:-1], self._same_connection),
-                    ("one session", small[:-1], self._one_session),
+                    ("same connection", small[:-2], self._same_connection),
+                    ("one session", small[:-2], self._one_session),
                     ("10 MiB bodies", [POSTFIX, HAPROXY, AUTO, STREAM, HOLD], self._bodies),
                 ]
                 for what, names, step in steps:
@@ -152,6 +157,28 @@ class Bench:
     def _bodies(self, peer: Peer, turn: int) -> None:
         _, cpu = self._load(peer, Load(messages=self.sizes.bodies, sessions=4, octets=BIG))
         self.results.put(CPU_BODY, peer.name, cpu * 1000 / (self.sizes.bodies * BIG / MB), turn)
+
+    def workers(self) -> None:
+        """One worker and two on all cores, with a load that costs little beside them, in rounds."""
+        free = Pinning((), ())
+        with ExitStack() as stack:
+            sink = stack.enter_context(SmtpSink(self.directory / "workers-sink"))
+            running = peers.start([AUTO, TWO], self.directory / "workers", sink.port, free, stack)
+            self.missing |= running.missing
+            for turn in range(-1, self.sizes.rounds):  # the first one warms up
+                for peer in self._in_turn(running, (AUTO, TWO), turn):
+                    self._attempt(f"round {turn + 1}: workers: {peer.name}", partial(self._crowd, peer, sink, turn))
+
+    def _crowd(self, peer: Peer, sink: SmtpSink, turn: int) -> None:
+        messages = self.sizes.crowd_messages
+        before, beside = settled_cpu_seconds(peer.pid or 0), settled_cpu_seconds(sink.child.pid)
+        sent = recipients_load.run_apart(peer.port, messages, SESSIONS)
+        cpu = settled_cpu_seconds(peer.pid or 0) - before
+        beside = settled_cpu_seconds(sink.child.pid) - beside + sent.cpu
+        if turn >= 0:
+            self.results.put(CROWD_RATE, peer.name, messages / sent.seconds, turn)
+            self.results.put(CPU_CROWD, peer.name, cpu * 1000 / messages, turn)
+            self.results.put(CROWD_LOAD, peer.name, beside / cpu, turn)
 
     def secured(self, sink_port: int) -> None:
         """Small messages under TLS, with full handshakes and with tickets, in rounds."""

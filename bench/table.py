@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import scenarios as s
-from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM
+from bench.peers import AUTO, COLD, DIRECT, HAPROXY, HOLD, POSTFIX, STREAM, TWO
+from bench.recipients_load import FOREIGN, GOOD
 from bench.results import Results, typical
 from bench.scenarios import Sizes
 
-COLUMNS = (DIRECT, POSTFIX, HAPROXY, AUTO, COLD, STREAM, HOLD)
+COLUMNS = (DIRECT, POSTFIX, HAPROXY, AUTO, TWO, COLD, STREAM, HOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ def rows(sizes: Sizes) -> list[Row]:
         Row("one session with one 4 KiB message, p50 ms", s.P50, 2),
         Row("the same / haproxy", s.P50, 2, HAPROXY),
         Row("one session with one 4 KiB message, p99 ms", s.P99, 2),
+        Row(f"messages/s on all cores, {GOOD} recipients accepted, {FOREIGN} refused", s.CROWD_RATE, 0),
+        Row("the same / one worker", s.CROWD_RATE, 2, AUTO),
+        Row("CPU ms of such a message", s.CPU_CROWD, 2),
+        Row("CPU of load and sink meanwhile / that of the proxy", s.CROWD_LOAD, 2),
         Row("CPU ms per MB, 10 MiB bodies, 4 sessions", s.CPU_BODY, 2),
         Row("the same / Postfix", s.CPU_BODY, 2, POSTFIX),
         Row("CPU ms of a delivered session, one at a time", s.CPU_DELIVERED, 2),

@@ -21,6 +21,9 @@ from smtproxy.session.verdicts import Stage
 
 BATCH = 64
 """Connections accepted per wake-up before other tasks get their turn."""
+ONE_EACH = 1
+"""The same where several workers share the socket: who took all that wait would serve them alone, for as long as they
+stay, and the others would have nothing to do."""
 PAUSE = 0.1
 """Seconds to wait when no connection can be accepted; as trio's own listeners do."""
 
@@ -28,8 +31,14 @@ PAUSE = 0.1
 class Listener:
     """One listening socket."""
 
-    def __init__(self, sock: socket.socket, service: Service, sessions: set[Session], most: int) -> None:
-        """Accept from `sock`; `sessions` is the set of all sessions of the worker, `most` how many there may be."""
+    def __init__(
+        self, sock: socket.socket, service: Service, sessions: set[Session], most: int, *, batch: int = BATCH
+    ) -> None:
+        """Accept from `sock`, so many per wake-up.
+
+        `sessions` is the set of all sessions of the worker, `most` how many there may be.
+        """
+        self._batch = batch
         self._socket = sock
         self._service = service
         self._sessions = sessions
@@ -43,7 +52,7 @@ class Listener:
                 await self._pause("sessions: the limit is reached")
                 continue
             await trio.lowlevel.wait_readable(self._socket)
-            for _ in range(BATCH):
+            for _ in range(self._batch):
                 try:
                     client, address = self._socket.accept()
                 except BlockingIOError:

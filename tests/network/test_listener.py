@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from smtproxy.network.driver import Session
-from smtproxy.network.listener import BATCH, PAUSE, Listener
+from smtproxy.network.listener import BATCH, ONE_EACH, PAUSE, Listener
 from smtproxy.network.sockets import Endpoint, bound, listen
 from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.records import Event
@@ -83,6 +83,25 @@ async def test_more_at_once_than_a_batch_holds(mock_clock: MockClock) -> None:
         many = [await clients.enter_async_context(client(where)) for _ in range(BATCH + 10)]
         assert [await heard(one) for one in many] == [[220]] * (BATCH + 10)
         assert len(sessions) == BATCH + 10
+
+
+async def test_workers_that_share_a_socket_share_the_clients(mock_clock: MockClock) -> None:
+    """All of them have waited, so each worker might take them all."""
+    async with stage() as here, contextlib.AsyncExitStack() as clients:
+        one = listen(Endpoint("127.0.0.1", 0))
+        with one, one.dup() as other:
+            many = [await clients.enter_async_context(client(bound(one))) for _ in range(10)]
+            workers: tuple[set[Session], set[Session]] = (set(), set())
+            async with trio.open_nursery() as nursery:
+                for sock, sessions in zip((one, other), workers, strict=True):
+                    listener = Listener(sock, here.service, sessions, 100, batch=ONE_EACH)
+                    nursery.start_soon(listener.serve, nursery)
+                assert [await heard(each) for each in many] == [[220]] * 10
+                assert [len(sessions) for sessions in workers] == [5, 5]
+                for each in many:
+                    await each.leave("closed")
+                await until(lambda: not any(workers))
+                nursery.cancel_scope.cancel()
 
 
 async def test_running_out_of_descriptors_pauses_and_is_told_once(mock_clock: MockClock) -> None:
