@@ -204,6 +204,9 @@ class Supervisor:
             self._refuse(map(str, wrong.errors))
         except (BindError, CertificateError) as wrong:
             self._refuse([str(wrong)])
+        except Exception as fault:  # noqa: BLE001 - a fault of ours must not end those who serve well
+            self._bindings.discard()
+            self._refuse([f"{type(fault).__name__}: {fault}"])
         else:
             self._shared.allow(config)
             state.coming = coming

@@ -212,6 +212,30 @@ def test_a_reload_that_fails_changes_nothing_and_says_why(tmp_path: Path, wrong:
         assert proxy.terminate() == 0
 
 
+BROKEN = """
+import sys
+
+from smtproxy.app import cli, supervisor
+
+
+def broken(*_):
+    raise RuntimeError("a fault of ours")
+
+
+supervisor.load = broken
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_fault_of_ours_ends_no_service(tmp_path: Path) -> None:
+    with Smtproxy(tmp_path, _plan(), command=[sys.executable, "-c", BROKEN, "run", "-c"]) as proxy:
+        proxy.reload(_plan())
+        assert proxy.wait_lines("reload_failed", 1)[0]["error"] == "RuntimeError: a fault of ours"
+        with _client(proxy.port) as client:
+            assert client.noop()[0] == 250
+        assert proxy.terminate() == 0
+
+
 def line_levels(proxy: Smtproxy) -> set[str]:
     return {str(line["level"]) for line in proxy.lines("reload_failed")}
 
