@@ -1,16 +1,16 @@
 """The ceiling of a server: how many connections all workers together hold there, in memory that they share.
 
 Each worker has a row on the server's page: the connections it holds, and since when somebody waits there. A place is
-taken when the sum of all rows is below the ceiling and nobody in another row has waited longer; look and count are one
-step under a lock (`record_lock.py`), so the ceiling is exact. A row is written by its worker alone, so a worker that
-was killed leaves nothing half done, and whoever waits for its end clears the row.
+taken when the sum of all rows is below the ceiling, less one for each other row in which somebody has waited longer;
+look and count are one step under a lock (`record_lock.py`), so the ceiling is exact. A row is written by its worker
+alone, so a worker that was killed leaves nothing half done, and whoever waits for its end clears the row.
 
 Tried on paper and left: fixed shares (sixteen places for four workers leave a session waiting beside twelve free ones,
 and one place for two workers is no share at all), tokens in a pipe (nobody knows how many a killed worker had), a
 counter without a lock (two that look at the same time both go in).
 
-Who frees a place rings the bell (an eventfd) of the row that has waited longest, so a place changes hands between
-workers as it does within one: at once, first come first served.
+Who frees a place rings the bell (an eventfd) of the row that has waited longest, and of the next one, as the first may
+hang; so a place changes hands between workers as it does within one: at once, first come first served.
 """
 
 import contextlib
@@ -87,10 +87,10 @@ class Page:
             self.ring(row)
 
     def ring(self, own: int) -> None:
-        """Tell the row that has waited longest, if it is another one than `own`."""
+        """Tell the two rows that have waited longest, other than `own`: the first of them may hang."""
         waiting = [(since, row) for row, since in enumerate(self.since) if since and row != own]
-        if waiting:
-            self.ring_row(min(waiting)[1])
+        for _, row in sorted(waiting)[:2]:
+            self.ring_row(row)
 
     def ring_row(self, row: int) -> None:
         """Ring a bell; once is as good as twice."""
@@ -142,12 +142,17 @@ class Ceiling:
         """Take a place for somebody who has waited since then. False: there is none, or another worker is first."""
         page, row, since = self._page, self._row, since + self._offset
         with page.lock:
-            if sum(page.open) >= page.ceiling:
+            # One place is left for each worker in which somebody has waited longer, and not all that are free: a worker
+            # that hangs with a claim would else stop all the others.
+            older = [
+                (claimed, other)
+                for other, claimed in enumerate(page.since)
+                if claimed and other != row and since - STALE < claimed < since
+            ]
+            if sum(page.open) + len(older) >= page.ceiling:
+                if older and sum(page.open) < page.ceiling:
+                    page.ring_row(min(older)[1])
                 return False
-            for other, claimed in enumerate(page.since):
-                if claimed and other != row and since - STALE < claimed < since:
-                    page.ring_row(other)
-                    return False
             page.open[row] += 1
         return True
 

@@ -57,32 +57,51 @@ def test_a_private_ceiling_is_nobody_elses() -> None:
     assert (one.rivals, other.rivals) == (0, 0)
 
 
-def test_who_has_waited_longer_in_another_worker_comes_first(two: Shared) -> None:
-    one, other = two.workers
+def test_who_has_waited_longer_in_another_worker_comes_first() -> None:
+    shared = Shared(1, 2)
+    one, other = shared.workers
     other.claim(10.0)
     assert not one.take(11.0)
-    assert two.rung(1)
-    assert one.take(9.0)
+    assert shared.rung(1)
     assert other.take(10.0)
 
 
-def test_a_claim_that_is_too_old_is_that_of_a_worker_that_hangs(two: Shared) -> None:
-    one, other = two.workers
+def test_who_has_waited_shorter_in_another_worker_does_not() -> None:
+    one, other = Shared(1, 2).workers
+    other.claim(10.0)
+    assert one.take(9.0)
+
+
+def test_a_worker_that_hangs_with_a_claim_keeps_the_others_from_one_place_and_no_more() -> None:
+    """It held up everybody for a minute, though places were free."""
+    shared = Shared(4, 3)
+    one, other, hung = shared.workers
+    hung.claim(10.0)
+    assert [one.take(11.0), other.take(11.0), one.take(11.0), other.take(11.0)] == [True, True, True, False]
+    other.claim(11.0)
+    shared.rung(1)
+    one.give()
+    assert shared.rung(1)
+    assert other.take(11.0)
+
+
+def test_a_claim_that_is_too_old_is_that_of_a_worker_that_hangs() -> None:
+    one, other = Shared(1, 2).workers
     other.claim(10.0)
     assert not one.take(9.9 + STALE)
     assert one.take(10.0 + STALE)
 
 
-def test_who_gives_rings_for_who_has_waited_longest() -> None:
-    three = Shared(1, 3)
-    holder, late, early = three.workers
+def test_who_gives_rings_for_the_two_who_have_waited_longest() -> None:
+    four = Shared(1, 4)
+    holder, last, late, early = four.workers
     assert holder.take(1.0)
-    late.claim(3.0)
-    early.claim(2.0)
-    for row in range(3):
-        three.rung(row)
+    for worker, since in ((last, 4.0), (late, 3.0), (early, 2.0)):
+        worker.claim(since)
+    for row in range(4):
+        four.rung(row)
     holder.give()
-    assert [three.rung(row) for row in range(3)] == [False, False, True]
+    assert [four.rung(row) for row in range(4)] == [False, False, True, True]
 
 
 def test_who_begins_to_wait_rings_for_those_who_hold_places(two: Shared) -> None:
