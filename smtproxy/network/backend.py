@@ -91,7 +91,7 @@ class BackendSide:
         try:
             octets = self.link.read(READ)
         except OSError as error:
-            return events.BackendClosed(error.strerror or "reset")
+            return events.BackendClosed(why_no_tls(error) or "reset")
         if octets is None:
             return None
         self._connect_by = 0.0

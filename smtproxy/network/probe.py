@@ -53,8 +53,8 @@ async def probe(pool: Pool, server: Server, hostname: str, limits: Limits) -> bo
     try:
         asking = _Asking(pool, server, hostname, limits)
         upstream, reason = await asking.ask()
-        if upstream.handshake and upstream.may_be_clear:
-            pool.no_tls(server, reason)
+        if upstream.securing and upstream.may_be_clear:
+            pool.no_tls(server, reason or "closed")
             asking.security = BackendTls.OFF
             upstream, reason = await asking.ask()
         if reason == "closed" and upstream.waiting_for is Purpose.EHLO:
@@ -100,7 +100,7 @@ class _Asking:
                 finally:
                     link.close()
             except OSError as error:
-                return upstream, f"TLS: {trouble(error)}" if upstream.handshake else trouble(error)
+                return upstream, f"TLS: {trouble(error)}" if upstream.securing else trouble(error)
             return upstream, upstream.broken
         return upstream, "timeout"
 

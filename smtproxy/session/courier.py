@@ -200,7 +200,7 @@ class Courier:
         match k.stand:
             case Stand.IDLE:
                 return
-            case Stand.OPENING if k.upstream is not None and k.upstream.handshake:
+            case Stand.OPENING if k.upstream is not None and k.upstream.securing:
                 opening.not_secured(k, k.upstream, event.how)
             case Stand.OPENING if k.upstream is not None:
                 opening.next_server(k, event.how)
@@ -227,7 +227,7 @@ class Courier:
         match k.stand:
             case Stand.COMMITTED:
                 commit.unknown(k)
-            case Stand.OPENING if own is None and k.upstream is not None and k.upstream.handshake:
+            case Stand.OPENING if own is None and k.upstream is not None and k.upstream.securing:
                 opening.not_secured(k, k.upstream, "timeout")
             case Stand.OPENING if own is None and k.upstream is not None:
                 opening.next_server(k, "timeout")

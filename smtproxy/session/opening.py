@@ -42,6 +42,9 @@ def greeted(k: Carriage, upstream: Upstream, octets: bytes) -> None:
 def _turned_away(k: Carriage, upstream: Upstream, answering: Purpose) -> None:
     """The server refuses us, or has not what we insist on."""
     reply = upstream.refusal
+    if reply is not None and upstream.securing and upstream.may_be_clear:
+        not_secured(k, upstream, f"{reply.code} {reply.text}")
+        return
     if reply is not None and reply.kind == 5:
         k.obstacles |= {Own.BACKEND_MISCONFIGURED}
         k.misconfigured(answering, reply)

@@ -50,6 +50,7 @@ class Upstream:
         "messages",
         "ready",
         "refusal",
+        "securing",
         "server",
         "tls",
         "worn",
@@ -70,6 +71,8 @@ class Upstream:
         self.banner = ""
         self.handshake = False
         """The server is ready for TLS: the handshake is its owner's to do, then `secured` goes on."""
+        self.securing = False
+        """STARTTLS was said, the hello under TLS is not answered yet: what breaks here may be the fault of TLS."""
         self.tls: Tls | None = None
         """What the handshake agreed on; None: clear text."""
         self.messages = 0
@@ -150,8 +153,7 @@ class Upstream:
                 return b""
             case Purpose.STARTTLS if reply.kind in (4, 5) and reply.code != 421 and self.may_be_clear:
                 # RFC 3207 4.1: the dialogue goes on as it was.
-                self.ready = True
-                return b""
+                return self._finish()
             case _:
                 self.refusal = reply
                 self.broken = f"{paired.awaited.purpose.value} refused"
@@ -168,14 +170,18 @@ class Upstream:
     def _greeted(self) -> bytes:
         """Go on behind the hello: with STARTTLS where it is wanted and can be had. An attacker can hide that it can."""
         if self._security is BackendTls.OFF or self.tls is not None:
-            self.ready = True
-        elif self.capabilities.has("STARTTLS"):
+            return self._finish()
+        if self.capabilities.has("STARTTLS"):
             self._pairing.expect(Purpose.STARTTLS)
+            self.securing = True
             return b"STARTTLS\r\n"
-        elif self.may_be_clear:
-            self.ready = True
-        else:
-            self.broken = "STARTTLS not offered"
+        if self.may_be_clear:
+            return self._finish()
+        self.broken = "STARTTLS not offered"
+        return b""
+
+    def _finish(self) -> bytes:
+        self.ready, self.securing = True, False
         return b""
 
     def _say(self, hello: Purpose) -> bytes:

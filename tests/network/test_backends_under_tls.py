@@ -34,10 +34,13 @@ async def tls_stage(
     names: tuple[str, ...] = (HOST,),
     newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     warm: int = 0,
+    asks_for_ours: bool = False,
 ) -> AsyncIterator[Stage]:
     """A stage whose servers have a certificate for `names`, of an authority that the proxy knows."""
     served = server_context([read_certificate(*issue(directory, *names, stem="server"))], Version.TLS_1_2)
     served.maximum_version = newest
+    if asks_for_ours:
+        served.verify_mode = ssl.CERT_REQUIRED
     trusted = directory / "authority.pem"
     authority().cert_pem.write_to_path(trusted)
     oldest = Version.TLS_1_3 if newest is ssl.TLSVersion.TLSv1_2 else Version.TLS_1_2
@@ -140,8 +143,20 @@ async def test_without_tls_no_mail_leaves_where_it_is_required(
         (Script((Rule(Point.STARTTLS, (reply("454 4.7.0 not now"),)),)), 1),
         (Script((Rule(Point.EHLO, (reply("250 no list"),)),)), 1),
         (Script((Rule(Point.STARTTLS, (Normal(), Close()), connections=(1,)),)), 2),
+        (Script((Rule(Point.STARTTLS, (Close(),), connections=(1,)),)), 2),
+        (Script((Rule(Point.STARTTLS, (reply("421 4.7.0 no TLS today"), Close()), connections=(1,)),)), 2),
+        (Script((Rule(Point.EHLO, (Close(),), nth=2, connections=(1,)),)), 2),
+        (Script((Rule(Point.EHLO, (reply("554 5.7.1 not under TLS"),), nth=2, connections=(1,)),)), 2),
     ],
-    ids=["refused", "not offered", "ended in the handshake"],
+    ids=[
+        "refused",
+        "not offered",
+        "ended in the handshake",
+        "ended at STARTTLS",
+        "421 to STARTTLS",
+        "ended behind the handshake",
+        "refused behind the handshake",
+    ],
 )
 async def test_where_it_is_not_mail_goes_in_clear_text(
     mock_clock: MockClock, tmp_path: Path, script: Script, connections: int
@@ -216,11 +231,33 @@ async def test_a_probe_without_tls_where_it_is_required_finds_the_server_down(
         assert "mismatch" in str(here.journal.one(Event.BACKEND_DOWN)["reason"])
 
 
-async def test_a_probe_without_tls_where_it_is_not_finds_it_well(mock_clock: MockClock, tmp_path: Path) -> None:
-    script = Script((Rule(Point.STARTTLS, (Normal(), Close())),))
-    async with tls_stage(tmp_path, script, security=OPPORTUNISTIC) as here:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        Rule(Point.STARTTLS, (Normal(), Close())),
+        Rule(Point.STARTTLS, (Close(),)),
+        Rule(Point.STARTTLS, (reply("421 4.7.0 no TLS today"), Close())),
+        Rule(Point.EHLO, (Close(),), nth=2),
+    ],
+    ids=["in the handshake", "at STARTTLS", "421", "behind the handshake"],
+)
+async def test_a_probe_without_tls_where_it_is_not_finds_it_well(
+    mock_clock: MockClock, tmp_path: Path, rule: Rule
+) -> None:
+    async with tls_stage(tmp_path, Script((rule,)), security=OPPORTUNISTIC) as here:
         here.server.capabilities = None
         await ask(here)
         assert here.journal.one(Event.BACKEND_UP)["tls"] is None
         assert here.journal.one(Event.BACKEND_CLEAR)["server"] == here.server.name
-        assert [(one.down, one.clear) for one in here.pool.servers] == [(False, True)]
+        assert [(one.down, one.clear, one.extended) for one in here.pool.servers] == [(False, True, True)]
+
+
+async def test_a_server_that_wants_to_know_who_we_are_is_spoken_to_in_clear_text(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """With TLS 1.3 its refusal comes behind our part of the handshake: as an alert, in place of the answer to EHLO."""
+    async with tls_stage(tmp_path, security=OPPORTUNISTIC, asks_for_ours=True) as here:
+        assert (await here.mail()).code == 250
+        assert "server_tls" not in here.journal.one(Event.MESSAGE)
+        assert here.journal.of(Event.BACKEND_DOWN) == []
+        assert "_ssl.c" not in str(here.journal.one(Event.BACKEND_CLEAR)["reason"])

@@ -199,3 +199,24 @@ def test_a_body_in_chunks_goes_to_no_server_without_chunking() -> None:
     k.upstream = made = upstream("PIPELINING")
     assert not opening.suits(k, made)
     assert (k.obstacles, kinds(k.out)) == (frozenset({Own.BACKEND_CANNOT}), ["CloseBackend", "OpenBackend"])
+
+
+@pytest.mark.parametrize(
+    ("security", "kinds_of_effects", "tried"),
+    [
+        (BackendTls.OPPORTUNISTIC, ["CloseBackend", "OpenBackend"], frozenset()),
+        (BackendTls.REQUIRE, ["CloseBackend", "OpenBackend"], frozenset({"first:25"})),
+    ],
+)
+def test_a_421_to_starttls_is_about_tls_where_clear_text_will_do(
+    security: BackendTls, kinds_of_effects: list[str], tried: frozenset[str]
+) -> None:
+    k, made = _at_starttls(security)
+    opening.greeted(k, made, b"421 4.7.0 no TLS today\r\n")
+    assert kinds(k.out) == kinds_of_effects
+    assert k.out[-1] == events.OpenBackend(tried)
+    assert k.out[0] == (
+        events.CloseBackend(reason="full", reply="421 4.7.0 no TLS today")
+        if tried
+        else events.CloseBackend(no_tls="421 4.7.0 no TLS today")
+    )

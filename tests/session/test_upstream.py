@@ -122,11 +122,12 @@ def test_behind_starttls_everything_begins_anew(security: BackendTls) -> None:
     made, said = _greeted(security, "STARTTLS", "CHUNKING")
     assert said == [b"STARTTLS\r\n"]
     assert _talk(made, b"220 go\r\n") == [b""]
-    assert (made.handshake, made.ready) == (True, False)
+    assert (made.handshake, made.securing, made.ready) == (True, True, False)
     assert made.secured(TLS) == b"EHLO mx.example.org\r\n"
     assert not made.capabilities.keywords
     assert _talk(made, b"250-mx1\r\n250 SIZE 10\r\n") == [b""]
     assert (made.ready, made.tls, made.capabilities.has("CHUNKING")) == (True, TLS, False)
+    assert not made.securing
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_server_that_does_not_offer_tls(security: BackendTls, broken: str) -> 
 
 def test_clear_text_is_clear_text_whatever_is_offered() -> None:
     made, said = _greeted(BackendTls.OFF, "STARTTLS")
-    assert (made.ready, said) == (True, [b""])
+    assert (made.ready, made.securing, said) == (True, False, [b""])
 
 
 @pytest.mark.parametrize("security", [BackendTls.OPPORTUNISTIC, BackendTls.REQUIRE])
