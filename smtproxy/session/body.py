@@ -41,6 +41,7 @@ def start(c: Conversation, slot: Slot) -> None:
     if chunk is not None:
         c.slot = None
         c.reception.begin_chunk(slot, chunk, now)
+        c.flush()  # the answers to what was pipelined before it do not wait until the backend has the message
     if settings.body is BodyMode.STREAM:
         c.phase = Phase.BODY_START
         c.courier.start_data()
@@ -202,7 +203,7 @@ def _ended(c: Conversation, reception: Reception) -> None:
         c.slot = c.answers.open(".")
     else:
         c.slot = reception.chunk
-        c.flush()  # what was pipelined before it, the fate of another message perhaps, does not wait for this one's
+        c.flush()  # nor do those to the chunks before it
     c.phase = Phase.VERDICT
     if reception.refusal is None:
         c.ask(Stage.MESSAGE)

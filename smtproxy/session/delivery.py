@@ -98,3 +98,6 @@ def conclude(c: Conversation, outcome: str, heard: Heard) -> None:
         c.wait_for_client()
         if outcome == "dropped":
             c.finish("dropped", heard.by)
+        # Now: what its client has pipelined behind it may take its time, and a sender who hears nothing for ten minutes
+        # makes a duplicate (RFC 5321 4.5.3.2.6).
+        c.flush()

@@ -182,3 +182,23 @@ def test_junk_between_mails_is_forgiven_by_a_delivery() -> None:
     lab.send(BODY + b".\r\n")
     assert (lab.dialogue.junk, lab.dialogue.delivered) == (0, 1)
     assert lab.servers.script == Script()
+
+
+def test_the_fate_of_a_message_does_not_wait_for_what_was_pipelined_behind_it() -> None:
+    """The next RCPT took minutes, and the 250 lay here: its sender gave up, and sent the message again."""
+    lab = greeted(Rule(Point.RCPT, (Silence(),), transactions=(2,)))
+    begin_body(lab)
+    lab.send(BODY + b".\r\nMAIL FROM:<two@client.example>\r\nRCPT TO:<r1@example.org>\r\n")
+    fate = lab.timeline.index(next(one for one in lab.timeline if isinstance(one[1], events.Commit)))
+    answers = [(at, what) for at, what in lab.timeline[fate:] if isinstance(what, events.Answer)]
+    assert answers[0][1].octets.startswith(b"250 2.6.0 ")
+    assert answers[0][0] < answers[1][0]
+
+
+def test_answers_before_a_last_chunk_do_not_wait_for_its_fate() -> None:
+    lab = greeted(Rule(Point.FINAL, (Silence(),)))
+    text = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<r1@example.org>\r\nBDAT 2\r\n\r\nBDAT 2 LAST\r\n\r\n"
+    lab.send(text)
+    answers = [(at, what) for at, what in lab.timeline if isinstance(what, events.Answer)][-3:]
+    assert [codes(what.octets) for _, what in answers] == [[250, 250], [250], [451]]
+    assert answers[1][0] < answers[2][0]
