@@ -199,6 +199,9 @@ class Relay:
     def backend_took(self, seconds: float) -> None:
         """Note that a write of a body or a group waited so long for the backend: no time of the client's."""
         self._backend_took += seconds
+        backend = self._c.backend
+        if not backend.committed:
+            backend.deadline += seconds  # its time for a reply begins when what it answers has been sent
 
     # Inside
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from smtproxy.sample.script import Normal, Pause, Point, Rule
 from smtproxy.session import events
 from smtproxy.session.chunks import looks_like
 from smtproxy.session.settings import BodyMode, Chunking, RelaySettings
@@ -148,3 +149,18 @@ def test_a_recalled_chunk_gives_its_place_back_at_once() -> None:
     lab.event(events.Recall())
     assert lab.line is None
     assert codes(lab.send(bytes(90))) == [451]
+
+
+def test_the_time_for_the_reply_to_a_chunk_begins_behind_its_last_octet() -> None:
+    """A held message of 50 MB goes as one chunk: on a slow line its writing alone took longer than a reply may."""
+    settings = RelaySettings(HOSTNAME, body=BodyMode.HOLD, commit_by=1000.0)
+    lab = greeted(Rule(Point.CHUNK, (Pause(170.0), Normal())), settings=settings, chunk_end=1)
+    begin(lab)
+
+    def write(effect: events.Effect) -> None:
+        if isinstance(effect, events.Forward) and effect.octets.startswith(b"BDAT"):
+            lab.now += 170.0
+            lab.relay.backend_took(170.0)
+
+    lab.on_write = write
+    assert codes(lab.send(b"BDAT 6 LAST\r\ntext\r\n")) == [250]
