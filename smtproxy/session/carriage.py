@@ -280,9 +280,9 @@ class Carriage:
         """Log a reply that blames our own dialogue: it is kept from the client, and counts against the server.
 
         Not 500, 501, 504 and 555: what we composed has the client's address in it, and an odd or long one must not mark
-        a server (Postfix says 504 to a name that is not fully qualified: non_fqdn_reject_code).
+        a server (Postfix says 504 to a name that is not fully qualified: non_fqdn_reject_code). A chunk has no address.
         """
-        if reply.code not in _MAY_BE_THE_ADDRESS:
+        if purpose is Purpose.CHUNK or reply.code not in _MAY_BE_THE_ADDRESS:
             self.complaint = f"{reply.code} {reply.text}"
         self.out.append(
             Record(

@@ -27,16 +27,21 @@ def looks_like(text: bytes) -> bool:
     return text.lstrip()[: len(_VERB)].upper() == _VERB
 
 
-def unframed(c: Conversation, slot: Slot, detail: str = "") -> None:
-    """A BDAT that cannot be read: where its octets end is not known, so nothing more is read of this client."""
+def unframed(c: Conversation, detail: str = "") -> None:
+    """A BDAT that cannot be read: where its octets end is not known, so nothing more is read of this client.
+
+    The commands in front of it that were not answered yet, a group that has not left, hear the same: nothing of them
+    was forwarded, and the log must not tell of a reply that stayed behind theirs.
+    """
     c.dialogue.errors += 1
-    c.settle(slot, c.phrases.say(Fault.BAD_CHUNK, detail), "protocol")
+    for one in c.answers.pending():
+        c.settle(one, c.phrases.say(Fault.BAD_CHUNK, detail), "protocol")
     c.finish("bad_chunk", "proxy")
 
 
 def announce(c: Conversation, slot: Slot, command: Command) -> None:
     """Take a BDAT within a transaction, or behind one that was refused."""
-    chunk = _parsed(c, slot, command)
+    chunk = _parsed(c, command)
     envelope = c.dialogue.envelope
     if chunk is None:
         return
@@ -55,7 +60,7 @@ def announce(c: Conversation, slot: Slot, command: Command) -> None:
 
 def misplaced(c: Conversation, slot: Slot, command: Command, reply: Reply) -> None:
     """Refuse a chunk outside of a transaction: an error of the client, whose octets come all the same."""
-    chunk = _parsed(c, slot, command)
+    chunk = _parsed(c, command)
     if chunk is not None:
         _drop(c, slot, chunk, Refusal(Heard(reply, "protocol")), c.phase, error=True)
 
@@ -103,11 +108,11 @@ def _drop(c: Conversation, slot: Slot, chunk: Chunk, refusal: Refusal, then: Pha
     c.phase = Phase.DROPPING
 
 
-def _parsed(c: Conversation, slot: Slot, command: Command) -> Chunk | None:
+def _parsed(c: Conversation, command: Command) -> Chunk | None:
     try:
         chunk = parse_bdat(command.argument)
     except PeerError as error:
-        unframed(c, slot, error.detail)
+        unframed(c, error.detail)
         return None
     if chunk.size > _WORTH_A_COMMAND:
         c.dialogue.chunks += 1

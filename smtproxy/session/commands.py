@@ -89,7 +89,8 @@ def _malformed(c: Conversation, error: PeerError, *, garbled_chunk: bool) -> Non
     c.dialogue.commands += 1
     c.wait_for_client()
     if garbled_chunk:
-        chunks.unframed(c, c.answers.open("BDAT"), error.detail)
+        c.answers.open("BDAT")
+        chunks.unframed(c, error.detail)
     elif error.fault is Fault.LINE_ENDLESS:
         c.say_goodbye(Own.TOO_MANY_COMMANDS, "endless_line")
     else:
@@ -113,7 +114,7 @@ def _begin(c: Conversation, command: Command, rule: Rule | None) -> None:
     slot = c.answers.open(command.verb)
     if rule is None:
         if chunks.looks_like(command.verb.encode()):
-            chunks.unframed(c, slot, "unknown spelling")
+            chunks.unframed(c, "unknown spelling")
         else:
             c.error(slot, c.phrases.say(Own.UNKNOWN_COMMAND))
         return

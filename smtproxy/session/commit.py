@@ -54,6 +54,11 @@ def answered(k: Carriage, upstream: Upstream, octets: bytes) -> None:
     elif reply.code == 421:
         k.close()
         _decided(k, Fate.DEFERRED, reply, Heard(k.phrases.say(Own.BACKEND_LOST), "protocol"))
+    elif k.chunked and reply.code in MISCONFIGURED:
+        # It blames our BDAT, not the mail, and may have taken the octets for commands.
+        k.misconfigured(Purpose.CHUNK, reply)
+        k.close()
+        _decided(k, Fate.DEFERRED, reply, Heard(k.phrases.say(Own.BACKEND_MISCONFIGURED), "protocol"))
     else:
         if reply.kind == 2:
             upstream.messages += 1
@@ -80,7 +85,9 @@ def _decided(k: Carriage, fate: Fate, reply: Reply | None, heard: Heard) -> None
     k.final = heard
     if k.stand is not Stand.IDLE:
         k.stand = Stand.READY
-    k.in_sync = k.dirty = False
+    k.in_sync = False
+    # RFC 3030 2: behind a refused chunk, the last one too, the server's state is undefined until RSET.
+    k.dirty = k.chunked and k.stand is Stand.READY and fate is not Fate.DELIVERED
     k.end()
 
 

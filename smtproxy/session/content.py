@@ -48,10 +48,14 @@ def taken(k: Carriage, reply: Reply, own: Own | None) -> None:
         k.end()
         return
     k.backend_reply = reply
+    if own is not None:
+        # It may not know what a chunk is, and have taken its octets for commands: nothing more is said to it.
+        k.fail(own)
+        return
     if reply.kind not in (4, 5):
         k.fail(Own.BACKEND_NONSENSE)
         return
     # RFC 3030 2: what the server has of the message is undefined now, and RSET must be said. The chunk was whole.
     k.forsake()
-    k.failure = Heard(reply, "backend") if own is None else Heard(k.phrases.say(own), "protocol")
+    k.failure = Heard(reply, "backend")
     k.rest()

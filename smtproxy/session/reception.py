@@ -89,7 +89,9 @@ class Reception:
         """Expect a chunk. Between two of them the client's time for a command counts, not its rate."""
         self.chunk = slot
         self.intake.begin(chunk)
-        self.others_took(now - self.paused)
+        # But not `mark`: who says BDAT 0 now and then, and nothing else, is as slow as one who says nothing.
+        self.started += now - self.paused
+        self.touched += now - self.paused
 
     def is_slow(self, now: float, window: float, rate: float) -> bool:
         """Whether fewer octets per second came in the last window: a burst at the start buys no hour of silence."""

@@ -164,3 +164,13 @@ def test_the_time_for_the_reply_to_a_chunk_begins_behind_its_last_octet() -> Non
 
     lab.on_write = write
     assert codes(lab.send(b"BDAT 6 LAST\r\ntext\r\n")) == [250]
+
+
+def test_a_garbled_chunk_behind_a_group_is_heard_by_the_group() -> None:
+    """The group had not left: nothing was said to the client, and the log told of a 501 that it never heard."""
+    lab = greeted()
+    group = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<user@example.org>\r\n"
+    assert codes(lab.send(group + b"BDAT:5\r\nQUIT\r\n")) == [250, 501, 501]
+    (line,) = lab.messages
+    assert (line["recipients_accepted"], line["client_heard"]) == (0, True)
+    assert lab.finished

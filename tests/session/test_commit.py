@@ -136,3 +136,28 @@ def test_a_delivery_counts_and_a_refusal_wears() -> None:
     k, made = _committed()
     commit.answered(k, made, b"554 no\r\n")
     assert (made.messages, made.worn) == (0, True)
+
+
+def _committed_by_chunk() -> tuple[Carriage, Upstream]:
+    k, made = _streaming()
+    assert k.dialogue.envelope is not None
+    k.dialogue.envelope.chunked = True
+    commit.try_commit(k)
+    k.out.clear()
+    return k, made
+
+
+@pytest.mark.parametrize("code", [500, 501, 502, 503, 504, 555])
+def test_a_refusal_of_our_last_chunk_that_blames_us_bounces_nothing(code: int) -> None:
+    k, made = _committed_by_chunk()
+    commit.answered(k, made, b"%d what?\r\n" % code)
+    assert (k.fate, k.final) == (Fate.DEFERRED, Heard(PHRASES.say(Own.BACKEND_MISCONFIGURED), "protocol"))
+    assert kinds(k.out) == ["Record", "CloseBackend"]
+
+
+@pytest.mark.parametrize(("octets", "dirty"), [(b"250 ok\r\n", False), (b"452 later\r\n", True), (b"554 no\r\n", True)])
+def test_behind_a_refused_last_chunk_rset_comes_first(octets: bytes, dirty: bool) -> None:
+    """RFC 3030 2: the server's state is undefined, and one that kept its transaction says 503 to the next MAIL."""
+    k, made = _committed_by_chunk()
+    commit.answered(k, made, octets)
+    assert (k.stand, k.dirty) == (Stand.READY, dirty)

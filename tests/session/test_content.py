@@ -47,21 +47,26 @@ def test_nothing_to_send_is_no_chunk() -> None:
     assert (k.out, k.stand, k.job, made.owes) == ([], Stand.STREAMING, None, 0)
 
 
-@pytest.mark.parametrize(
-    ("octets", "heard"),
-    [
-        (b"552 5.3.4 too much\r\n", None),
-        (b"451 4.3.0 later\r\n", None),
-        (b"503 5.5.1 what?\r\n", Own.BACKEND_MISCONFIGURED),
-    ],
-)
-def test_a_refused_chunk_costs_no_connection_but_the_transaction(octets: bytes, heard: Own | None) -> None:
+@pytest.mark.parametrize("octets", [b"552 5.3.4 too much\r\n", b"451 4.3.0 later\r\n"])
+def test_a_refused_chunk_costs_no_connection_but_the_transaction(octets: bytes) -> None:
     k, made = _sending(b"text")
     answered(k, made, octets)
     assert (k.stand, job(k), k.in_sync, k.dirty, made.worn) == (Stand.READY, None, False, True, True)
     assert k.failure is not None
-    assert k.failure.by == ("backend" if heard is None else "protocol")
-    assert octets.startswith(b"%d" % k.failure.reply.code) is (heard is None)
+    assert k.failure.by == "backend"
+    assert octets.startswith(b"%d" % k.failure.reply.code)
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 555])
+def test_who_does_not_know_what_a_chunk_is_is_spoken_to_no_more(code: int) -> None:
+    """A server that offered CHUNKING and said 502 had read the text as commands."""
+    k, made = _sending(b"text")
+    answered(k, made, b"%d what?\r\n" % code)
+    assert k.failure == Heard(PHRASES.say(Own.BACKEND_MISCONFIGURED), "protocol")
+    assert kinds(k.out)[-2:] == ["Record", "CloseBackend"]
+    close = k.out[-1]
+    assert isinstance(close, events.CloseBackend)
+    assert (close.reason, close.farewell) == ("misconfigured", b"")
 
 
 @pytest.mark.parametrize(

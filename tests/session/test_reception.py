@@ -124,3 +124,12 @@ def test_time_between_chunks_is_not_the_bodys() -> None:
     one = Slot("BDAT")
     made.begin_chunk(one, Chunk(1, last=False), NOW + 31.0)
     assert (made.chunk, made.started, made.intake.left) == (one, NOW + 30.0, 1)
+
+
+def test_empty_chunks_now_and_then_are_as_slow_as_silence() -> None:
+    """A client that said BDAT 0 every nine seconds held a place for an hour while others waited."""
+    made, _ = _by_chunks()
+    for now in range(9, 28, 9):
+        made.paused = NOW + now - 9
+        made.begin_chunk(Slot("BDAT"), Chunk(0, last=False), NOW + now)
+    assert made.is_slow(NOW + 27.0, 10.0, 50.0)

@@ -144,7 +144,8 @@ def the_right_reply(trial: Trial) -> Iterator[str]:
         return
     verb, argument = place
     heard = trial.played.reply(verb, 1, argument)
-    if schedule.fault in _ECHOED or (schedule.step is Step.DOT and schedule.fault is F.SAYS_503):
+    blamed = schedule.step is Step.DOT and schedule.fault is F.SAYS_503
+    if schedule.fault in _ECHOED or (blamed and not schedule.configuration.framing.chunks_out):
         if heard is None or heard.octets != UNASKED[schedule.fault]:
             yield f"the backend said {UNASKED[schedule.fault]!r}, the client heard {heard} to {verb} {argument}"
     elif heard is None or heard.code != 451:
