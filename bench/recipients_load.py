@@ -20,8 +20,8 @@ from tests.end_to_end.programs.process import HOST, ROOT, ProgramError
 GOOD = 50
 FOREIGN = 150
 """Recipients of a message that are accepted, and refused by the proxy."""
-SESSION = 20
-"""Messages of a session, which may have 10,000 commands."""
+SESSION = 5
+"""Messages of a session: many short ones, or chance decides how many of a few long ones each worker gets."""
 BODY = b"Subject: bench\r\n\r\n" + b"x" * 76 + b"\r\n.\r\n"
 
 

@@ -22,7 +22,7 @@ from smtproxy.app.log import LineJournal
 from smtproxy.app.shared import Shared
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
-from smtproxy.network.listener import BATCH, ONE_EACH, Listener
+from smtproxy.network.listener import BATCH, FEW, Listener
 from smtproxy.network.pool import Pool
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
@@ -165,7 +165,7 @@ class Worker:
             for listener, context in zip(config.listeners, self._generation.contexts, strict=True)
         ]
         most = most_sessions(config, _descriptors())
-        batch = ONE_EACH if self._workers > 1 else BATCH
+        batch = FEW if self._workers > 1 else BATCH
         return [
             Listener(sock, services[place], self._sessions, most, batch=batch)
             for place, sock in self._generation.arrangement

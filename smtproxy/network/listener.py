@@ -21,9 +21,9 @@ from smtproxy.session.verdicts import Stage
 
 BATCH = 64
 """Connections accepted per wake-up before other tasks get their turn."""
-ONE_EACH = 1
+FEW = 4
 """The same where several workers share the socket: who took all that wait would serve them alone, for as long as they
-stay, and the others would have nothing to do."""
+stay, and the others would have nothing to do. One at a time is fairer still, and costs a tenth of a small message."""
 PAUSE = 0.1
 """Seconds to wait when no connection can be accepted; as trio's own listeners do."""
 

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from smtproxy.network.driver import Session
-from smtproxy.network.listener import BATCH, ONE_EACH, PAUSE, Listener
+from smtproxy.network.listener import BATCH, FEW, PAUSE, Listener
 from smtproxy.network.sockets import Endpoint, bound, listen
 from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.records import Event
@@ -90,14 +90,14 @@ async def test_workers_that_share_a_socket_share_the_clients(mock_clock: MockClo
     async with stage() as here, contextlib.AsyncExitStack() as clients:
         one = listen(Endpoint("127.0.0.1", 0))
         with one, one.dup() as other:
-            many = [await clients.enter_async_context(client(bound(one))) for _ in range(10)]
+            many = [await clients.enter_async_context(client(bound(one))) for _ in range(4 * FEW)]
             workers: tuple[set[Session], set[Session]] = (set(), set())
             async with trio.open_nursery() as nursery:
                 for sock, sessions in zip((one, other), workers, strict=True):
-                    listener = Listener(sock, here.service, sessions, 100, batch=ONE_EACH)
+                    listener = Listener(sock, here.service, sessions, 100, batch=FEW)
                     nursery.start_soon(listener.serve, nursery)
-                assert [await heard(each) for each in many] == [[220]] * 10
-                assert [len(sessions) for sessions in workers] == [5, 5]
+                assert [await heard(each) for each in many] == [[220]] * (4 * FEW)
+                assert [len(sessions) for sessions in workers] == [2 * FEW, 2 * FEW]
                 for each in many:
                     await each.leave("closed")
                 await until(lambda: not any(workers))
