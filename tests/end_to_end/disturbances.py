@@ -137,11 +137,17 @@ DISTURBANCES: Mapping[str, Callable[[Course], None]] = {
 def doubts(lines: list[Line]) -> tuple[Counter[str], dict[str, int]]:
     """Return for each Message-ID how many copies may be beyond one, and how many there are for each reason."""
     ended = {line["transaction"] for line in lines if line["event"] == "message"}
+    over = {line["session"] for line in lines if line["event"] == "session"}
+    # The line of a message goes before its reply: who is killed between the two has told the log alone.
+    last = {line["session"]: line for line in lines if line["event"] == "message" and line["session"] not in over}
     reasons = {
         "unknown": [line for line in lines if line.get("outcome") == "unknown"],
         "client_heard = false": [line for line in lines if line.get("client_heard") is False],
         "commit without message": [
             line for line in lines if line["event"] == "commit" and line["transaction"] not in ended
+        ],
+        "last message of a session that was killed": [
+            line for line in last.values() if line["outcome"] == "delivered" and line.get("client_heard") is not False
         ],
     }
     found = Counter(str(line["message_id"]) for those in reasons.values() for line in those)

@@ -7,6 +7,7 @@ import pytest
 
 from tests.end_to_end import disturbances
 from tests.end_to_end.disturbances import DISTURBANCES, Account, doubts
+from tests.end_to_end.programs.smtproxy import Line
 from tests.end_to_end.retrying import Ledger
 
 pytestmark = pytest.mark.end_to_end
@@ -41,28 +42,34 @@ def test_violations_are_found() -> None:
     ]
 
 
+def _message(name: str, outcome: str = "delivered", *, heard: bool = True, number: int = 1) -> Line:
+    return {
+        "event": "message",
+        "session": name,
+        "transaction": f"{name}.{number}",
+        "message_id": f"<{name}.{number}>",
+        "outcome": outcome,
+        "client_heard": heard,
+    }
+
+
 def test_what_the_log_has_a_reason_for() -> None:
     found, reasons = doubts(
         [
-            {"event": "commit", "transaction": "a.1", "message_id": "<1>"},
-            {"event": "commit", "transaction": "b.1", "message_id": "<2>"},
-            {
-                "event": "message",
-                "transaction": "b.1",
-                "message_id": "<2>",
-                "outcome": "delivered",
-                "client_heard": False,
-            },
-            {"event": "message", "transaction": "c.1", "message_id": "<1>", "outcome": "unknown", "client_heard": True},
-            {
-                "event": "message",
-                "transaction": "d.1",
-                "message_id": "<3>",
-                "outcome": "delivered",
-                "client_heard": True,
-            },
-            {"event": "session"},
+            {"event": "commit", "transaction": "a.1", "message_id": "<a.1>"},
+            {"event": "commit", "transaction": "b.1", "message_id": "<b.1>"},
+            _message("b", heard=False),
+            _message("c", "unknown"),
+            _message("d"),
+            _message("e"),
+            _message("e", number=2),
+            *({"event": "session", "session": name} for name in "bcd"),
         ]
     )
-    assert found == {"<1>": 2, "<2>": 1}
-    assert reasons == {"unknown": 1, "client_heard = false": 1, "commit without message": 1}
+    assert found == {"<a.1>": 1, "<b.1>": 1, "<c.1>": 1, "<e.2>": 1}
+    assert reasons == {
+        "unknown": 1,
+        "client_heard = false": 1,
+        "commit without message": 1,
+        "last message of a session that was killed": 1,
+    }

@@ -265,8 +265,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "required TLS given up where the server has none",
         "session/upstream.py",
-        "        elif self.may_be_clear:\n            self.ready = True\n        else:\n",
-        "        elif self.server:\n            self.ready = True\n        else:\n",
+        "        if self.may_be_clear:\n            return self._finish()\n        self.broken",
+        "        if self.server:\n            return self._finish()\n        self.broken",
         "tests/session/test_upstream.py",
     ),
     _one(

@@ -176,7 +176,8 @@ async def test_a_server_without_a_version_we_speak_is_spoken_to_in_clear_text_un
             assert (await here.mail()).code == 250
         assert len(here.record.connections) == 3  # the first one failed, the second knew that
         line = here.journal.one(Event.BACKEND_CLEAR)
-        assert (line["server"], line["reason"]) == (here.server.name, "the connection ended")
+        assert line["server"] == here.server.name
+        assert line["reason"] in ("the connection ended", "unexpected eof while reading")  # Python 3.11, and 3.13
         await ask(here)
         assert [one.clear for one in here.pool.servers] == [True]
         here.pool.tls = replace(here.pool.tls, context=client_context(None, verify=False, oldest=Version.TLS_1_2))
