@@ -269,6 +269,8 @@ class Supervisor:
         """Be a worker; called in the child, which has inherited everything."""
         for child in self._state.children:
             child.line.close()  # Else it would keep its brothers from noticing that their supervisor is gone.
+        # Else a port that another generation has given up, or is to have, would listen on in here, and nobody answer.
+        self._bindings.settle(generation.arrangement)
         journal = self._open_log(generation.config, row)
         worker = Worker(
             generation,

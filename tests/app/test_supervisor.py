@@ -188,6 +188,49 @@ def test_a_reload_opens_and_closes_listeners(tmp_path: Path) -> None:
         assert not answers(goes, b"220")
 
 
+def _refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_nobody_listens_where_the_configuration_does_not(tmp_path: Path) -> None:
+    """The new workers are forked while the supervisor still holds the address that goes: they listened on there."""
+    stays, goes = free_port(), free_port()
+    both, one = (f"127.0.0.1:{stays}", f"127.0.0.1:{goes}"), (f"127.0.0.1:{stays}",)
+    with Smtproxy(tmp_path, _plan(*both, server=TWO)) as proxy:
+        proxy.reload(_plan(*one, server=TWO))
+        proxy.wait_lines("worker_ended", 2)
+        assert _refused(goes)
+        proxy.reload(_plan(*both, server=TWO))
+        proxy.wait_lines("reloaded", 2)
+        assert answers(goes, b"220")
+        assert proxy.lines("reload_failed") == []
+
+
+def test_a_worker_of_the_old_generation_does_not_listen_for_the_new_one(tmp_path: Path) -> None:
+    """One that takes another's place while a reload is under way is forked with the new addresses open."""
+    stays, comes = free_port(), free_port()
+    before = _plan(f"127.0.0.1:{stays}")
+    with Smtproxy(tmp_path, before) as proxy, socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        (victim,) = proxy.workers
+        proxy.reload(replace(_plan(f"127.0.0.1:{comes}"), servers=[f"127.0.0.1:{silent.getsockname()[1]}"]))
+        with silent.accept()[0]:  # The new worker probes, and is not ready.
+            os.kill(victim, signal.SIGKILL)
+            proxy.wait_lines("worker_started", 3)
+            client = _client(stays)
+        proxy.wait_lines("reloaded", 1)
+        proxy.reload(before)
+        proxy.wait_lines("reloaded", 2)
+        proxy.wait_lines("worker_ended", 1)
+        assert client.noop()[0] == 250
+        assert _refused(comes)
+        client.close()
+
+
 def test_who_waits_in_the_queue_while_the_server_reloads_is_served(tmp_path: Path) -> None:
     port = free_port()
     with Smtproxy(tmp_path, _plan(f"127.0.0.1:{port}")) as proxy:
