@@ -30,6 +30,8 @@ class Report(StrEnum):
     """It accepts clients."""
     BEAT = "beat"
     """Its loop runs."""
+    SEEN = "seen"
+    """What a server offers (`sightings.py` has written what follows)."""
     CUT = "cut"
     """So many sessions were cut off (a number follows); said at the end."""
 

@@ -31,6 +31,7 @@ from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation, prepare
 from smtproxy.app.log import LineJournal, configure_structlog, open_log
 from smtproxy.app.shared import Shared
+from smtproxy.app.sightings import Sightings
 from smtproxy.app.systemd import Notifier
 from smtproxy.app.worker import BEAT, Worker
 from smtproxy.network.tls import CertificateError
@@ -74,6 +75,7 @@ class Supervisor:
         self._clients = config.limits.clients
         self._shared = Shared(self._count, self._clients)
         self._journal = self._open_log(config)
+        self._sightings = Sightings()
         self._pause = Pause()
         self._fed = 0.0
         self._looked = time.monotonic()
@@ -278,6 +280,7 @@ class Supervisor:
             self._shared,
             row,
             line,
+            self._sightings,
             workers=self._count,
         )
         try:
@@ -287,14 +290,16 @@ class Supervisor:
 
     def _listen(self, child: Child) -> None:
         for word in child.line.hear():
-            kind, _, number = word.partition(" ")
+            kind, _, rest = word.partition(" ")
             if word == GONE:
                 self._bury(child)
             elif kind == Report.READY:
                 child.ready = True
                 self._got_ready(child.generation)
+            elif kind == Report.SEEN:
+                self._sightings.read(child.generation.config, rest)
             elif kind == Report.CUT:
-                self._state.cut += int(number)
+                self._state.cut += int(rest)
             child.beat = time.monotonic()
 
     def _got_ready(self, generation: Generation) -> None:

@@ -20,6 +20,7 @@ from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
 from smtproxy.app.shared import Shared
+from smtproxy.app.sightings import Sightings, written
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.listener import BATCH, FEW, Listener
@@ -57,16 +58,21 @@ class Worker:
         shared: Shared,
         row: int,
         line: Line,
+        sightings: Sightings,
         *,
         workers: int,
     ) -> None:
-        """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor."""
+        """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor.
+
+        `sightings` are those of other workers.
+        """
         self._generation = generation
         self._config = generation.config
         self._journal = journal
         self._shared = shared
         self._row = row
         self._line = line
+        self._sightings = sightings
         self._workers = workers
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
@@ -120,6 +126,7 @@ class Worker:
                 samples[name] = Endpoint(host, port)
             security = self._generation.servers[name]
             self._pools[name] = made = pool(config, name, samples, self._journal, security, partial(ceiling, name))
+            made.begin_with(self._sightings.of(config, name))
             for server in made.servers:
                 probed = trio.Event()
                 probes.append(probed)
@@ -135,6 +142,7 @@ class Worker:
             for listener in self._listeners():
                 accepting.start_soon(listener.serve, serving)
             if not self._asked_to_end.is_set():
+                self._tell_sightings()
                 self._line.say(Report.READY)
             await self._asked_to_end.wait()
             accepting.cancel_scope.cancel()
@@ -213,7 +221,17 @@ class Worker:
         """Say once a second that this loop runs."""
         while True:
             self._line.say(Report.BEAT)
+            self._tell_sightings()
             await trio.sleep(BEAT)
+
+    def _tell_sightings(self) -> None:
+        """Tell the supervisor what is new of the servers: a worker that is forked later may find no place to probe."""
+        for name, made in self._pools.items():
+            # A sample server is this worker's own.
+            for server in () if self._config.backends[name].is_embedded else made.servers:
+                seen = server.sighting
+                if seen is not None and self._sightings.note(self._config, name, server.name, seen):
+                    self._line.say(*(f"{Report.SEEN} {text}" for text in written(name, server.name, seen)))
 
 
 def most_sessions(config: Config, descriptors: int) -> int:

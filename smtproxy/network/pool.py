@@ -13,7 +13,7 @@ Only when the probes of all servers fail are new clients turned away, before the
 """
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,6 +57,15 @@ class Holder(Protocol):
         """Ask it to give its place back."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What a probe has learned of a server: enough to serve clients before the next one."""
+
+    capabilities: Capabilities
+    extended: bool
+    address: tuple[int, tuple[str, int]]
+
+
 @dataclass(slots=True)
 class Server:
     """One backend server and what is known of it."""
@@ -89,6 +98,13 @@ class Server:
     def name(self) -> str:
         """host:port."""
         return str(self.endpoint)
+
+    @property
+    def sighting(self) -> Sighting | None:
+        """What the last successful probe has learned; None: there was none."""
+        if self.capabilities is None or self.address is None:
+            return None
+        return Sighting(self.capabilities, self.extended, self.address)
 
     @property
     def open(self) -> int:
@@ -165,6 +181,14 @@ class Pool:
         """Give the servers shares of the connections, one for each; none: they are taken in their order."""
         for server, weight in zip(self.servers, weights, strict=bool(weights)):
             server.weight = weight
+
+    def begin_with(self, sightings: Mapping[str, Sighting]) -> None:
+        """Take what others have seen, by the servers' names, for what was seen here; the next probe knows better."""
+        for server in self.servers:
+            seen = sightings.get(server.name)
+            if seen is not None:
+                server.capabilities, server.extended, server.address = seen.capabilities, seen.extended, seen.address
+        self._offer()
 
     # Places
 
@@ -366,8 +390,11 @@ class Pool:
         server.clear = server.clear and tls is None
         server.pause = FIRST_PAUSE
         server.capabilities = capabilities
+        self._offer()
+
+    def _offer(self) -> None:
         known = [one.capabilities for one in self.servers if one.capabilities is not None]
-        self.offered = intersect(known, self._max_message_size, self.withheld)
+        self.offered = intersect(known, self._max_message_size, self.withheld) if known else None
 
     def failed(self, server: Server, reason: str, reply: str = "") -> None:
         """A connection could not be used: full if others are open there, else down. Its place is still held."""

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from smtproxy.app.config import load
 from smtproxy.app.worker import RESERVE, most_sessions
-from tests.end_to_end.programs.process import ROOT, answers
+from tests.end_to_end.programs.process import ROOT, answers, free_port
 from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
 
 TEXT = """
@@ -194,3 +195,51 @@ def test_nobody_is_in_such_a_hurry_that_a_committed_message_is_left_alone(tmp_pa
         assert proxy.child.wait_end(20) == 0
         assert [line["outcome"] for line in proxy.lines("message")].count("delivered") == 1
         assert (proxy.lines("stopped")[0]["sessions"], proxy.lines("stopped")[0]["reason"]) == (1, "cut off")
+
+
+@contextlib.contextmanager
+def _in_full_use(directory: Path) -> Iterator[tuple[Smtproxy, Plan, int]]:
+    """A proxy whose only place at the backend is taken, for as long as the test likes, by one of two workers.
+
+    -> the proxy, its plan, and which of its workers has no session.
+    """
+    may_answer = threading.Event()
+    with _slow_backend(may_answer) as backend:
+        address = f"127.0.0.1:{free_port()}"
+        plan = Plan([f"127.0.0.1:{backend}"], {"bind": [address]}, {"max_connections": 1}, {"workers": 2})
+        with Smtproxy(directory, plan) as proxy:
+            idle, _ = proxy.workers
+            os.kill(idle, signal.SIGSTOP)
+            busy = _client(proxy)
+            busy.ehlo("client.example")
+            busy.mail("me@example.net")
+            busy.rcpt("you@example.org")
+            busy.docmd("DATA")
+            busy.send(b"Subject: x\r\n\r\nHello\r\n.\r\n")
+            proxy.wait_lines("commit", 1)
+            os.kill(idle, signal.SIGCONT)
+            yield proxy, plan, idle
+            assert proxy.lines("message") == []
+            may_answer.set()
+            assert busy.getreply()[0] == 250
+            busy.close()
+
+
+def test_new_workers_serve_clients_while_there_is_no_place_for_a_probe(tmp_path: Path) -> None:
+    """They know what the old ones have seen of the server: else a reload in a busy hour would send all clients away."""
+    with _in_full_use(tmp_path) as (proxy, plan, _):
+        proxy.reload(replace(plan, server={**plan.server, "hostname": "new.example.org"}))
+        proxy.wait_lines("reloaded", 1)
+        with _client(proxy) as client:
+            code, text = client.ehlo("client.example")
+            assert (code, text.startswith(b"new.example.org"), client.has_extn("chunking")) == (250, True, True)
+
+
+def test_who_takes_the_place_of_a_worker_serves_clients_while_there_is_no_place_for_a_probe(tmp_path: Path) -> None:
+    with _in_full_use(tmp_path) as (proxy, _, idle):
+        (busy,) = set(proxy.workers) - {idle}
+        os.kill(busy, signal.SIGSTOP)
+        os.kill(idle, signal.SIGKILL)
+        with _client(proxy) as client:
+            assert client.ehlo("client.example")[0] == 250
+        os.kill(busy, signal.SIGCONT)

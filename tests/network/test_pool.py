@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from smtproxy.network.ceiling import Ceiling, Ceilings, quieten
 from smtproxy.network.link import Link
-from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Waiter, resolve
+from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Sighting, Waiter, resolve
 from smtproxy.network.record_lock import LockFile
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.warm import WarmConnections
@@ -519,6 +519,24 @@ async def test_clients_are_promised_something_as_long_as_one_server_is_not_lost(
         here.pool.reached(here.first, can, "")
         promised.append(here.pool.promised)
         assert [one is not None for one in promised] == [False, True, True, False, True]
+
+
+async def test_what_others_have_seen_is_promised_until_a_probe_knows_better(mock_clock: MockClock) -> None:
+    async with ground(FIRST, SECOND, places=1) as here:
+        here.pool.begin_with({})
+        assert (here.pool.promised, here.first.sighting) == (None, None)
+        seen = Sighting(Capabilities((("SIZE", "500"), ("DSN", ""))), extended=False, address=(2, ("127.0.0.1", 25)))
+        here.pool.begin_with({here.first.name: seen})
+        offered = here.pool.offered
+        assert offered is not None
+        assert (offered.size, offered.has("DSN"), here.pool.promised) == (500, True, offered)
+        assert (here.first.sighting, here.second.sighting) == (seen, None)
+        # Its first probe need not wait for a place.
+        here.place()
+        assert here.pool.take_for_probe(here.first) is None
+        assert here.first.asked_at == 0.0
+        here.pool.reached(here.first, Capabilities((("SIZE", "400"),)), "")
+        assert here.pool.offered == Capabilities((("SIZE", "400"), ("PIPELINING", ""), ("CHUNKING", "")))
 
 
 async def test_addresses_need_no_look_up() -> None:
