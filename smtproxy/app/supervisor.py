@@ -142,7 +142,8 @@ class Supervisor:
         for vacancy in [one for one in state.vacancies if one.due <= now]:
             state.vacancies.remove(vacancy)
             self._fork(vacancy.generation)
-        if state.reload_wanted and not state.coming and state.announced and not state.stopping:
+        may_reload = state.announced and not state.coming and not state.stopping
+        if state.reload_wanted and may_reload and self._has_room():
             state.reload_wanted = False
             self._reload()
         self._kill_the_hung(now)
@@ -192,13 +193,28 @@ class Supervisor:
 
     # Reload
 
+    def _has_room(self) -> bool:
+        """Return whether another generation has room beside those before; if not, make some.
+
+        The sessions of the oldest one are asked to end. To refuse would leave the reload that counts, of a renewed
+        certificate, to whoever keeps old sessions open.
+        """
+        children = self._state.children
+        missing = len(children) + len(self._state.vacancies) + self._count - self._shared.rows
+        leaving = sum(child.told in (Order.DRAIN, Order.CUT) for child in children)
+        while leaving < missing and (retired := [child for child in children if child.told is Order.RETIRE]):
+            oldest = [child for child in retired if child.generation is retired[0].generation]
+            for child in oldest:
+                self._tell(child, Order.DRAIN)
+            path = str(self._current.config.path)
+            self._journal.record(Event.RELOAD_WAITS, {"configuration": path, "workers": len(oldest)})
+            leaving += len(oldest)
+        return missing <= 0
+
     def _reload(self) -> None:
         """Start a generation with the configuration as it is now; if that cannot be, all stays as it was."""
         state = self._state
         self._notifier.reloading()
-        if len(state.children) + len(state.vacancies) + self._count > self._shared.rows:
-            self._refuse(["too many workers of earlier configurations still serve sessions: try again later"])
-            return
         try:
             config = load(self._current.config.path)
             coming = prepare(config, self._bindings)

@@ -21,6 +21,7 @@ class Event(StrEnum):
     LISTENING = "listening"
     RELOADED = "reloaded"
     RELOAD_FAILED = "reload_failed"
+    RELOAD_WAITS = "reload_waits"
     WORKER_STARTED = "worker_started"
     WORKER_ENDED = "worker_ended"
     WORKER_DIED = "worker_died"
@@ -46,6 +47,7 @@ LEVELS: Mapping[Event, str] = {
     Event.LISTENING: "info",
     Event.RELOADED: "info",
     Event.RELOAD_FAILED: "error",
+    Event.RELOAD_WAITS: "warning",
     Event.WORKER_STARTED: "info",
     Event.WORKER_ENDED: "info",
     Event.WORKER_DIED: "error",
@@ -161,6 +163,10 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.RELOAD_FAILED: {
         "configuration": "path of the configuration; the one that was loaded before goes on",
         "error": "what is wrong with it, as `check` says it: file:line: path: message",
+    },
+    Event.RELOAD_WAITS: {
+        "configuration": "path of the configuration that will be read when the workers of the oldest one have ended",
+        "workers": "number of these workers; their sessions are asked to end, as when the server stops",
     },
     Event.WORKER_STARTED: {
         "pid": "process id of the worker",

@@ -373,6 +373,41 @@ def test_reloads_that_come_in_a_crowd_are_done_one_after_the_other(tmp_path: Pat
         assert proxy.lines("worker_died") == []
 
 
+CROWDED = """
+import sys
+
+from smtproxy.app import cli, shared
+shared.ROWS = shared.FEWEST_ROWS = 2
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_a_reload_for_which_there_is_no_room_ends_the_oldest_sessions_and_waits(tmp_path: Path) -> None:
+    plan = _plan(f"127.0.0.1:{free_port()}")
+    with Smtproxy(tmp_path, plan, command=[sys.executable, "-c", CROWDED, "run", "-c"]) as proxy:
+        oldest = _client(proxy.port)
+        oldest.ehlo("old.example")
+        assert oldest.mail("me@example.net")[0] == 250
+        proxy.reload(plan)
+        proxy.wait_lines("reloaded", 1)
+        newer = _client(proxy.port)
+        proxy.reload(replace(plan, server={"hostname": "new.example.org"}))
+        assert proxy.wait_lines("reload_waits", 1)[0]["workers"] == 1
+        proxy.wait_lines("draining", 1)
+        # It is served as long as it has a transaction, and the present configuration goes on.
+        assert answers(proxy.port, b"220 mx.example.org")
+        assert oldest.rcpt("you@example.org")[0] == 250
+        assert oldest.data("Subject: x\r\n\r\nx\r\n")[0] == 250
+        assert len(proxy.lines("reloaded")) == 1
+        assert oldest.getreply()[0] == 421
+        oldest.close()
+        proxy.wait_lines("reloaded", 2)
+        assert answers(proxy.port, b"220 new.example.org")
+        assert newer.noop()[0] == 250
+        newer.close()
+        assert (len(proxy.lines("reload_waits")), proxy.lines("reload_failed")) == (1, [])
+
+
 # systemd
 
 
