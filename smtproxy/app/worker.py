@@ -43,7 +43,7 @@ FIRST_PROBE = 5.0
 BEAT = 1.0
 """Seconds between two signs of life."""
 RESERVE = 64
-"""File descriptors for everything but sessions: listeners, log, probes, bells, the standard library."""
+"""File descriptors for everything that is few: log, locks, the loop, look-ups, the standard library."""
 _MANY = 1 << 20
 """What "unlimited" is taken for."""
 
@@ -172,7 +172,8 @@ class Worker:
             )
             for listener, context in zip(config.listeners, self._generation.contexts, strict=True)
         ]
-        most = most_sessions(config, _descriptors())
+        inherited = self._shared.ceilings.rows + len(self._generation.arrangement)
+        most = most_sessions(config, _descriptors(), inherited)
         batch = FEW if self._workers > 1 else BATCH
         return [
             Listener(sock, services[place], self._sessions, most, batch=batch)
@@ -234,14 +235,15 @@ class Worker:
                     self._line.say(*(f"{Report.SEEN} {text}" for text in written(name, server.name, seen)))
 
 
-def most_sessions(config: Config, descriptors: int) -> int:
+def most_sessions(config: Config, descriptors: int, inherited: int) -> int:
     """Return how many sessions there may be with so many file descriptors: backends and held bodies need theirs, too.
 
+    `inherited`: descriptors that it has from the supervisor, a listening socket for each address and all the bells.
     Running out of descriptors would not stop at accepting clients: those inside could not reach the backend any more.
     """
     backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
     each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
-    return max(1, min(config.limits.sessions, (descriptors - backends - RESERVE) // each))
+    return max(1, min(config.limits.sessions, (descriptors - backends - inherited - RESERVE) // each))
 
 
 def _offset() -> float:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from smtproxy.app.config import load
+from smtproxy.app.shared import FEWEST_ROWS
 from smtproxy.app.worker import RESERVE, most_sessions
 from tests.end_to_end.programs.process import ROOT, answers, free_port
 from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
@@ -38,16 +39,26 @@ def _configuration(directory: Path, body: str = "auto") -> Path:
 
 
 @pytest.mark.parametrize(
-    ("body", "descriptors", "most"),
+    ("body", "descriptors", "inherited", "most"),
     [
-        ("auto", 1_000_000, 10_000),  # the limit itself
-        ("auto", 1024, 1024 - 16 - RESERVE),
-        ("hold", 1024, (1024 - 16 - RESERVE) // 2),  # each may have a file
-        ("auto", 10, 1),
+        ("auto", 1_000_000, 17, 10_000),  # the limit itself
+        ("auto", 1024, 17, 1024 - 16 - 17 - RESERVE),
+        ("auto", 1024, 257, 1024 - 16 - 257 - RESERVE),  # the bells of 64 workers
+        ("hold", 1024, 17, (1024 - 16 - 17 - RESERVE) // 2),  # each may have a file
+        ("auto", 10, 17, 1),
     ],
 )
-def test_sessions_leave_descriptors_for_backends(tmp_path: Path, body: str, descriptors: int, most: int) -> None:
-    assert most_sessions(load(str(_configuration(tmp_path, body=body))), descriptors) == most
+def test_sessions_leave_descriptors_for_backends(
+    tmp_path: Path, body: str, descriptors: int, inherited: int, most: int
+) -> None:
+    assert most_sessions(load(str(_configuration(tmp_path, body=body))), descriptors, inherited) == most
+
+
+def test_the_reserve_is_enough_for_what_is_neither_session_nor_counted(tmp_path: Path) -> None:
+    """`most_sessions` counts the bells and the listeners; everything else that is open has to fit, twice over."""
+    with _embedded(tmp_path, "127.0.0.1:0", "127.0.0.1:0") as proxy:
+        (worker,) = proxy.workers
+        assert len(list(Path(f"/proc/{worker}/fd").iterdir())) - FEWEST_ROWS - 2 < RESERVE / 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
