@@ -7,6 +7,9 @@ written by its worker alone: one that was killed leaves nothing half done, and w
 A client is known by 64 bits of a keyed hash, and has its entry in one of the places of one bucket. So it is found in
 one look, and nobody can choose whose entry his own would push aside. Nobody's is: an entry is given away when its
 client has no connection and its minute is empty, and where a bucket has no such entry, a new client gets none.
+
+Keys, times and counts lie in a column each, and the counts of an entry side by side: who looks at one entry touches one
+page of them. A column for each worker was thought of; each look would touch as many pages as there may be workers.
 """
 
 import contextlib
@@ -15,15 +18,13 @@ WAYS = 16
 """Places of a bucket. There are twice as many places as clients: of those that fill it, 4 in 1,000 find none."""
 MOST_CONNECTIONS = 65535
 """Connections of a client that can be counted: a count has two octets."""
-_HEAD = 16
-"""Octets of an entry in front of its counts."""
 _MASK = (1 << 64) - 1
 
 
 class ClientTable:
     """Entries, known by their number. Whoever looks and then writes holds `lock` from the one to the other."""
 
-    __slots__ = ("_buckets", "_counts", "_keys", "_step", "_workers", "empty_at", "lock")
+    __slots__ = ("_buckets", "_counts", "_keys", "_workers", "empty_at", "lock")
 
     def __init__(
         self,
@@ -34,13 +35,13 @@ class ClientTable:
     ) -> None:
         """Use `octets(clients, workers)` octets: zeros, or what another table of the same shape has left there."""
         self.lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext() if lock is None else lock
-        self._buckets, self._workers, size = _buckets(clients), workers, _size(workers)
-        self._step = size // 2
+        self._buckets, self._workers = _buckets(clients), workers
+        entries = self._buckets * WAYS
         # An aligned number is written whole by the machine.
-        self._keys = memory.cast("Q")[:: size // 8]
-        self.empty_at = memory.cast("d")[1 :: size // 8]
+        self._keys = memory[: 8 * entries].cast("Q")
+        self.empty_at = memory[8 * entries : 16 * entries].cast("d")
         """For each entry: when the minute of its client will have leaked empty."""
-        self._counts = memory.cast("H")
+        self._counts = memory[16 * entries : octets(clients, workers)].cast("H")
 
     def find(self, client: int) -> int | None:
         """Return the entry of a client; None: it has none."""
@@ -59,18 +60,23 @@ class ClientTable:
 
     def connections(self, entry: int) -> int:
         """Return how many connections all workers have from its client."""
-        start = entry * self._step + _HEAD // 2
+        start = entry * self._workers
         return sum(self._counts[start : start + self._workers])
 
     def row(self, worker: int) -> memoryview:
         """Return the counts that are a worker's own: for each entry, how many connections it has."""
-        return self._counts[_HEAD // 2 + worker :: self._step]
+        return self._counts[worker :: self._workers]
 
     def vacate(self, worker: int) -> None:
-        """A worker has ended: its connections are gone."""
+        """A worker has ended: its connections are gone.
+
+        No lock: nobody else writes this row, each count is written whole, and the others need not wait for all of them.
+        Entries that never had a client are passed over: to touch their memory would be to take it from the machine.
+        """
         row = self.row(worker)
-        with self.lock:
-            row[:] = memoryview(bytes(2 * len(row))).cast("H")
+        for entry, key in enumerate(self._keys):
+            if key and row[entry]:
+                row[entry] = 0
 
     def _place(self, client: int) -> tuple[int, int]:
         """Return what a client is known by, and the first place of its bucket.
@@ -83,13 +89,8 @@ class ClientTable:
 
 def octets(clients: int, workers: int) -> int:
     """Return how large a table for so many clients and workers is."""
-    return _buckets(clients) * WAYS * _size(workers)
+    return _buckets(clients) * WAYS * (16 + 2 * workers)
 
 
 def _buckets(clients: int) -> int:
     return -(-2 * clients // WAYS)
-
-
-def _size(workers: int) -> int:
-    """Octets of an entry, which keep the next one aligned."""
-    return _HEAD + -(-workers // 4) * 8

@@ -1,5 +1,9 @@
 """The table of clients: found again, shared with others, and nobody displaced who is still counted."""
 
+import contextlib
+import mmap
+import os
+
 import pytest
 
 from smtproxy.policy.client_table import WAYS, ClientTable, octets
@@ -43,6 +47,32 @@ def test_the_connections_of_a_worker_that_ended_are_gone() -> None:
     table.row(0)[entry] = table.row(3)[entry] = 7
     table.vacate(3)
     assert (table.connections(entry), table.row(3)[entry], table.empty_at[entry]) == (7, 0, NOW + 5.0)
+
+
+class Refusing(contextlib.AbstractContextManager[None]):
+    """A lock that nobody gets."""
+
+    def __exit__(self, *_: object) -> None:
+        """Never called."""
+
+    def __enter__(self) -> None:
+        """Fail."""
+        raise AssertionError("somebody waits for this")
+
+
+def test_the_end_of_a_worker_holds_nobody_up_and_takes_no_memory() -> None:
+    """It did both: clients that came waited for 0.2 s, and 91 MB were taken, for one of 64 workers that had none."""
+    clients, workers = 10_000, 64
+    size = octets(clients, workers)
+    with contextlib.closing(os.fdopen(os.memfd_create("table"), "r+b")) as file:
+        file.truncate(size)
+        memory = memoryview(mmap.mmap(file.fileno(), size))
+        table = ClientTable(memory, clients, workers)
+        entry = _admitted(table, 1)
+        table.row(3)[entry] = 7
+        ClientTable(memory, clients, workers, Refusing()).vacate(3)
+        assert table.row(3)[entry] == 0
+        assert os.fstat(file.fileno()).st_blocks * 512 < size / 2
 
 
 @pytest.mark.parametrize("workers", [1, 3, 4, 5, 16, 256])
