@@ -24,7 +24,7 @@ from smtproxy.app.sightings import Sightings, written
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.listener import BATCH, FEW, Listener
-from smtproxy.network.pool import Pool
+from smtproxy.network.pool import Pool, Server
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.sweeper import answer, sweep
@@ -39,7 +39,10 @@ from smtproxy.session.records import Event
 from smtproxy.session.settings import BodyMode
 
 FIRST_PROBE = 5.0
-"""Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile."""
+"""Seconds to wait for the backends before clients are accepted; they queue in the kernel meanwhile.
+
+For a place at one that is full a worker waits as long as a session does, if it could promise nothing without.
+"""
 BEAT = 1.0
 """Seconds between two signs of life."""
 RESERVE = 64
@@ -104,7 +107,7 @@ class Worker:
 
     async def _start_backends(self, background: trio.Nursery) -> None:
         config = self._config
-        probes: list[trio.Event] = []
+        probes: list[tuple[Pool, Server, trio.Event]] = []
         offset = _offset()
 
         def ceiling(backend: str, server: str) -> Ceiling:
@@ -129,12 +132,17 @@ class Worker:
             made.begin_with(self._sightings.of(config, name))
             for server in made.servers:
                 probed = trio.Event()
-                probes.append(probed)
+                probes.append((made, server, probed))
                 background.start_soon(watch, made, server, config.server.hostname, config.limits, probed)
-        self._first_probes.deadline = trio.current_time() + FIRST_PROBE
         with self._first_probes:
-            for probed in probes:
-                await probed.wait()
+            with trio.move_on_after(FIRST_PROBE):
+                for _, _, probed in probes:
+                    await probed.wait()
+            # Full is not down. Clients would hear nothing but 421; the generation before serves them meanwhile.
+            with trio.move_on_after(config.limits.place_time):
+                for made, server, probed in probes:
+                    if made.offered is None and server.asked_at:
+                        await probed.wait()
 
     async def _accept(self, serving: trio.Nursery) -> None:
         """Accept clients until somebody asks for the end; their sessions run in `serving`."""

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ import pytest
 from smtproxy.app.config import load
 from smtproxy.app.shared import FEWEST_ROWS
 from smtproxy.app.worker import RESERVE, most_sessions
-from tests.end_to_end.programs.process import ROOT, answers, free_port
-from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
+from tests.end_to_end.programs.process import ROOT, answers, free_port, wait_until
+from tests.end_to_end.programs.smtproxy import COMMAND, Plan, Smtproxy
 
 TEXT = """
 [[listeners]]
@@ -208,17 +209,25 @@ def test_nobody_is_in_such_a_hurry_that_a_committed_message_is_left_alone(tmp_pa
         assert (proxy.lines("stopped")[0]["sessions"], proxy.lines("stopped")[0]["reason"]) == (1, "cut off")
 
 
-@contextlib.contextmanager
-def _in_full_use(directory: Path) -> Iterator[tuple[Smtproxy, Plan, int]]:
-    """A proxy whose only place at the backend is taken, for as long as the test likes, by one of two workers.
+@dataclass(frozen=True)
+class FullUse:
+    """A proxy whose only place at the backend is taken, for as long as the test likes, by one of two workers."""
 
-    -> the proxy, its plan, and which of its workers has no session.
-    """
+    proxy: Smtproxy
+    plan: Plan
+    idle: int
+    """The worker that has no session."""
+    may_answer: threading.Event
+    """Set it, and the place becomes free."""
+
+
+@contextlib.contextmanager
+def _in_full_use(directory: Path, command: Sequence[str] = COMMAND) -> Iterator[FullUse]:
     may_answer = threading.Event()
     with _slow_backend(may_answer) as backend:
         address = f"127.0.0.1:{free_port()}"
         plan = Plan([f"127.0.0.1:{backend}"], {"bind": [address]}, {"max_connections": 1}, {"workers": 2})
-        with Smtproxy(directory, plan) as proxy:
+        with Smtproxy(directory, plan, command=command) as proxy:
             idle, _ = proxy.workers
             os.kill(idle, signal.SIGSTOP)
             busy = _client(proxy)
@@ -229,8 +238,8 @@ def _in_full_use(directory: Path) -> Iterator[tuple[Smtproxy, Plan, int]]:
             busy.send(b"Subject: x\r\n\r\nHello\r\n.\r\n")
             proxy.wait_lines("commit", 1)
             os.kill(idle, signal.SIGCONT)
-            yield proxy, plan, idle
-            assert proxy.lines("message") == []
+            yield FullUse(proxy, plan, idle, may_answer)
+            assert may_answer.is_set() or proxy.lines("message") == []
             may_answer.set()
             assert busy.getreply()[0] == 250
             busy.close()
@@ -238,8 +247,9 @@ def _in_full_use(directory: Path) -> Iterator[tuple[Smtproxy, Plan, int]]:
 
 def test_new_workers_serve_clients_while_there_is_no_place_for_a_probe(tmp_path: Path) -> None:
     """They know what the old ones have seen of the server: else a reload in a busy hour would send all clients away."""
-    with _in_full_use(tmp_path) as (proxy, plan, _):
-        proxy.reload(replace(plan, server={**plan.server, "hostname": "new.example.org"}))
+    with _in_full_use(tmp_path) as here:
+        proxy = here.proxy
+        proxy.reload(replace(here.plan, server={"workers": 2, "hostname": "new.example.org"}))
         proxy.wait_lines("reloaded", 1)
         with _client(proxy) as client:
             code, text = client.ehlo("client.example")
@@ -247,10 +257,49 @@ def test_new_workers_serve_clients_while_there_is_no_place_for_a_probe(tmp_path:
 
 
 def test_who_takes_the_place_of_a_worker_serves_clients_while_there_is_no_place_for_a_probe(tmp_path: Path) -> None:
-    with _in_full_use(tmp_path) as (proxy, _, idle):
-        (busy,) = set(proxy.workers) - {idle}
+    with _in_full_use(tmp_path) as here:
+        (busy,) = set(here.proxy.workers) - {here.idle}
         os.kill(busy, signal.SIGSTOP)
-        os.kill(idle, signal.SIGKILL)
-        with _client(proxy) as client:
+        os.kill(here.idle, signal.SIGKILL)
+        with _client(here.proxy) as client:
             assert client.ehlo("client.example")[0] == 250
         os.kill(busy, signal.SIGCONT)
+
+
+IMPATIENT = """
+import sys
+
+from smtproxy.app import cli, worker
+worker.FIRST_PROBE = 1.0
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def _with_tls(plan: Plan, place_time: str) -> Plan:
+    """Return a plan under which nobody has seen the server yet."""
+    return replace(plan, backend={**plan.backend, "tls": "opportunistic"}, limits={"place_time": place_time})
+
+
+def test_new_workers_that_know_nothing_of_the_server_wait_for_a_place(tmp_path: Path) -> None:
+    with _in_full_use(tmp_path, [sys.executable, "-c", IMPATIENT, "run", "-c"]) as here:
+        proxy = here.proxy
+        proxy.reload(_with_tls(here.plan, "60s"))
+        proxy.wait_lines("worker_started", 4)
+        started = time.monotonic()
+        wait_until(lambda: time.monotonic() - started > 2.0, 20, "time stands still")
+        with _client(proxy) as client:
+            assert client.ehlo("client.example")[0] == 250
+        here.may_answer.set()
+        proxy.wait_lines("reloaded", 1)
+        assert [line["event"] for line in proxy.lines() if line["event"] in ("message", "reloaded")] == [
+            "message",
+            "reloaded",
+        ]
+        with _client(proxy) as client:
+            assert client.ehlo("client.example")[0] == 250
+
+
+def test_they_wait_no_longer_than_a_session_would(tmp_path: Path) -> None:
+    with _in_full_use(tmp_path, [sys.executable, "-c", IMPATIENT, "run", "-c"]) as here:
+        here.proxy.reload(_with_tls(here.plan, "1s"))
+        here.proxy.wait_lines("reloaded", 1)
