@@ -54,6 +54,7 @@ def _message(name: str, outcome: str = "delivered", *, heard: bool = True, numbe
 
 
 def test_what_the_log_has_a_reason_for() -> None:
+    over: list[Line] = [{"event": "session", "session": name} for name in "bcd"]
     found, reasons = doubts(
         [
             {"event": "commit", "transaction": "a.1", "message_id": "<a.1>"},
@@ -63,7 +64,7 @@ def test_what_the_log_has_a_reason_for() -> None:
             _message("d"),
             _message("e"),
             _message("e", number=2),
-            *({"event": "session", "session": name} for name in "bcd"),
+            *over,
         ]
     )
     assert found == {"<a.1>": 1, "<b.1>": 1, "<c.1>": 1, "<e.2>": 1}
