@@ -313,7 +313,12 @@ class Session:
                     return event
                 continue
             silent = not link.can_read
-            await waiting.readable(link)
+            # Not in a coroutine of its own: each idle client waits here, and would keep 200 octets of it.
+            waiting.parked, waiting.due = link, 0.0
+            try:
+                await link.readable()
+            finally:
+                waiting.parked = None
             if waiting.called:
                 continue
             event = self._read_client(silent=silent) if link is self._client else self._read_backend()

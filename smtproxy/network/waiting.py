@@ -78,14 +78,6 @@ class Waiting:
                 return self.mailbox.pop(place)
         return None
 
-    async def readable(self, link: Link) -> None:
-        """Wait until there may be something to read, as long as the relay does."""
-        self.parked, self.due = link, 0.0
-        try:
-            await link.readable()
-        finally:
-            self.parked = None
-
     async def progress(self, link: Link) -> None:
         """Wait until a handshake may go on, as long as the relay does."""
         self.parked, self.due = link, 0.0

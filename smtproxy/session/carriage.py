@@ -21,6 +21,9 @@ from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.replies import Reply
 from smtproxy.wire.values import value
 
+NO_SERVERS: frozenset[str] = frozenset()
+NO_OBSTACLES: frozenset[Own] = frozenset()
+"""Each empty set is an object of its own, of 216 octets: one for all idle clients will do."""
 _QUIT = b"QUIT\r\n"
 _MAY_BE_THE_ADDRESS = frozenset({500, 501, 504, 555})
 
@@ -145,11 +148,11 @@ class Carriage:
         self.job: Job | None = None
         self.queue: list[Queued] = []
         """Commands to be sent. A list: an empty deque alone is 760 octets, for each idle client."""
-        self.tried: frozenset[str] = frozenset()
-        self.unsecured: frozenset[str] = frozenset()
+        self.tried = NO_SERVERS
+        self.unsecured = NO_SERVERS
         """Servers with which a handshake failed that had not to succeed."""
         self.retried = False
-        self.obstacles: frozenset[Own] = frozenset()
+        self.obstacles = NO_OBSTACLES
         """What was in the way at the servers that were tried: what the client hears if none is left."""
         self.in_sync = False
         """The backend's transaction is a copy of the envelope."""

@@ -14,7 +14,7 @@ Sans-IO: effects are appended to the list it shares with the relay, in order.
 
 from smtproxy.session import commit, content, forwarding, opening, pairing
 from smtproxy.session.answers import Own
-from smtproxy.session.carriage import Carriage, Heard, Job, Stand
+from smtproxy.session.carriage import NO_OBSTACLES, NO_SERVERS, Carriage, Heard, Job, Stand
 from smtproxy.session.events import (
     BackendBytes,
     BackendClosed,
@@ -242,8 +242,8 @@ class Courier:
         k = self._k
         k.job = job
         k.retried = False
-        k.obstacles = frozenset()
-        k.tried = k.unsecured = frozenset()
+        k.obstacles = NO_OBSTACLES
+        k.tried = k.unsecured = NO_SERVERS
         k.failure = None
         if k.upstream is None:
             if job in (Job.BODY, Job.COMMIT):

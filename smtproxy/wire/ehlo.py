@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from types import MappingProxyType
 
 from smtproxy.wire.commands import Parameters
@@ -119,7 +120,15 @@ def ehlo_lines(hostname: str, client: str, offered: Capabilities) -> tuple[bytes
     """Write the lines of our answer to EHLO. Greets the client's address, as Exchange does, not the name it claims."""
     return (
         f"{hostname} Hello [{client}]".encode("ascii", "replace"),
-        *(f"{keyword} {arguments}".rstrip().encode("ascii", "replace") for keyword, arguments in offered.keywords),
+        *_keyword_lines(offered),
+    )
+
+
+@lru_cache(maxsize=64)
+def _keyword_lines(offered: Capabilities) -> tuple[bytes, ...]:
+    """Written once for all clients that are offered the same: each of them keeps its last reply, 350 octets of it."""
+    return tuple(
+        f"{keyword} {arguments}".rstrip().encode("ascii", "replace") for keyword, arguments in offered.keywords
     )
 
 

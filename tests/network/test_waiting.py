@@ -39,7 +39,7 @@ async def test_a_session_that_waits_for_its_peer_is_woken() -> None:
     link, waiting = Link(here), Waiting()
     with there:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(waiting.readable, link)
+            nursery.start_soon(waiting.progress, link)
             await wait_all_tasks_blocked()
             seen = (waiting.parked, waiting.writing)
             waiting.wake(Timeout())
