@@ -198,6 +198,21 @@ MUTANTS: tuple[Mutant, ...] = (
         SERIAL,
     ),
     _one(
+        "a commit at a second server",
+        "session/courier.py",
+        "            case Stand.COMMITTED:\n                commit.unknown(k)\n            case Stand.STREAMING",
+        "            case Stand.COMMITTED:\n                k.reopen()\n            case Stand.STREAMING",
+        "tests/session/test_courier.py",
+        SERIAL,
+    ),
+    _one(
+        "the end of a body at another server than its beginning",
+        "session/courier.py",
+        "            if job in (Job.BODY, Job.COMMIT):\n",
+        "            if job is Job.BODY:\n",
+        "tests/session/test_courier.py",
+    ),
+    _one(
         "a replay of those who were refused",
         "session/envelope.py",
         "for one in self.recipients if one.accepted]",
