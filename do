@@ -197,6 +197,15 @@ locked() {
     exec 9<&-
 }
 
+# developed: what tests and checks need of Python, one package of which is built here
+developed() {
+    local wanted
+    fresh requirements-dev.txt && return
+    mapfile -t wanted < <(names "$root/tests/debian-build.txt")
+    debian "./do $command" "${wanted[@]}"
+    locked requirements-dev.txt
+}
+
 # module NAME ARGUMENT...: ends as that module of the tree
 module() {
     cd -- "$root"
@@ -232,23 +241,23 @@ run)
 test)
     mapfile -t wanted < <(names "$root/tests/debian-packages.txt")
     debian "./do test" "${wanted[@]}"
-    locked requirements-dev.txt
+    developed
     mapfile -t wanted < <(names "$root/tests/debian-unpacked.txt")
     unpacked "./do test" "${wanted[@]}"
     module pytest "$@"
     ;;
 lint)
-    locked requirements-dev.txt
+    developed
     lint
     ;;
 bench)
     mapfile -t wanted < <(names "$root/tests/debian-packages.txt" "$root/bench/debian-packages.txt")
     debian "./do bench" "${wanted[@]}"
-    locked requirements-dev.txt
+    developed
     module bench "$@"
     ;;
 smuggling | mutants)
-    locked requirements-dev.txt
+    developed
     module "tests.$command" "$@"
     ;;
 lock) lock "$@" ;;

@@ -16,12 +16,12 @@ FLOORS = {
     "session": 2,
     "policy": 3,
     "network": 4,
-    "lookups": 4,
-    "scanners": 4,
     "stores": 4,
     "sample": 4,
-    "app": 5,
-    "__main__": 5,
+    "lookups": 5,
+    "scanners": 5,
+    "app": 6,
+    "__main__": 6,
 }
 
 PURE = ("wire", "session", "policy")

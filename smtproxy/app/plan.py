@@ -6,6 +6,7 @@ Must never leave out what was switched off, nor show anything the configuration 
 from collections.abc import Iterable
 from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -16,6 +17,7 @@ from smtproxy.app.config.model import Config
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
+from smtproxy.policy.findings import Action
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.settings import BackendTls
 
@@ -127,13 +129,21 @@ def _checks(config: Config) -> list[tuple[str, str]]:
             on = settings.pop("enabled")
             said = "on (duty)" if on else f"OFF (duty): {_danger(check)}"
         else:
-            said = settings.pop("action").value
+            said = _judgement(settings)
         own = ", ".join(
             f"{key} {show_seconds(value) if isinstance(value, float) else getattr(value, 'value', value)}"
             for key, value in settings.items()
         )
         rows.append((name, f"{said}; {own}" if own else said))
     return rows
+
+
+def _judgement(settings: dict[str, Any]) -> str:
+    """Take what all judgements have in common out of a table; say what of it is not as usual."""
+    action, on_error, weight = settings.pop("action"), settings.pop("on_error"), settings.pop("weight")
+    early, soft = settings.pop("early"), settings.pop("soft_bounce")
+    words = [action.value + f" {weight:g}" * (action is Action.SCORE), f"on_error {on_error.value}"]
+    return ", ".join([*words, *["early"] * early, *["soft_bounce"] * soft])
 
 
 def _danger(check: BaseModel) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from smtproxy.policy.facts import Key
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.values import value
@@ -27,6 +28,7 @@ class Unknown:
 
 
 Fact: TypeAlias = Known[T] | Unknown
+NOT_ASKED = Unknown("not_asked")
 
 
 @value
@@ -36,5 +38,9 @@ class Evidence:
     stage: Stage
     dialogue: Dialogue
     """What the dialogue itself shows."""
-    facts: Mapping[str, Fact[object]] = field(default_factory=dict)
+    facts: Mapping[str, Fact[Any]] = field(default_factory=dict)
     """What lookups and scanners found, by fact key."""
+
+    def get(self, key: Key[T]) -> Fact[T]:
+        """Return a fact; one that nobody asked for is unknown, too."""
+        return self.facts.get(key.name, NOT_ASKED)

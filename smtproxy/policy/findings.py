@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.facts import Key
 from smtproxy.policy.replies import Reason
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.members import hashed_by_identity
@@ -18,6 +19,8 @@ class Action(Enum):
 
     OFF = "off"
     OBSERVE = "observe"
+    SCORE = "score"
+    """Adds its weight; the sum is compared with the thresholds of [score]."""
     TARPIT = "tarpit"
     DEFER = "defer"
     REJECT = "reject"
@@ -45,9 +48,24 @@ class Finding:
     """Set by duties only, whose answer is not a matter of configuration. None: as configured (a duty: reject)."""
     delay: float = 0.0
     """Seconds the answer is to be delayed."""
+    points: float = 1.0
+    """What the check's weight is multiplied with where its action is `score`."""
 
 
-Run: TypeAlias = Callable[[Any, Evidence], Finding | None]
+@value
+class CannotTell:
+    """A judgement could not be made, as a fact it needs is unknown. Its `on_error` says what follows."""
+
+    fact: str
+    """Name of the fact."""
+    why: str
+    """The reason that the fact gives."""
+
+
+Outcome: TypeAlias = Finding | CannotTell | None
+"""What a check says; None: nothing was found."""
+
+Run: TypeAlias = Callable[[Any, Evidence], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +81,7 @@ class CheckSpec:
     """A pure function: no I/O, no clock but the evidence's."""
     duty: bool = False
     """Duties are never lifted by an exemption, a score, an override, an allow list or `observe`."""
-    needs: tuple[str, ...] = ()
-    """Fact keys it wants to know."""
+    needs: tuple[Key[Any], ...] = ()
+    """Facts it reads; the judge waits for them, and no longer than their deadline."""
+    lists: bool = False
+    """It believes what lists of others say: postmaster@ and abuse@ are exempt by default."""

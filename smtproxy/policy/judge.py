@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smtproxy.policy.evidence import Evidence
-from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
+from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
 from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
 from smtproxy.session.tarpit import TarpitSettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
@@ -52,17 +52,20 @@ class Policy:
         found: list[tuple[Check, Finding, Action]] = []
         for check in checks:
             try:
-                finding = check.spec.run(check.options, evidence)
+                outcome = check.spec.run(check.options, evidence)
             except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it
-                finding = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__}, action=_on_crash(check))
-            if finding is not None:
-                found.append((check, finding, finding.action or check.action))
+                outcome = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__}, action=_on_error(check))
+            if isinstance(outcome, CannotTell):
+                saw = {"fact": outcome.fact, "unknown": outcome.why}
+                outcome = Finding(Reason.CANNOT_CHECK, saw, action=_on_error(check))
+            if outcome is not None:
+                found.append((check, outcome, outcome.action or check.action))
         if not found:
             return _NOTHING_FOUND[stage]
         return _fold(stage, found, phrases, self._tarpit)
 
 
-def _on_crash(check: Check) -> Action:
+def _on_error(check: Check) -> Action:
     if check.spec.duty:
         return Action.DEFER
     if check.action is Action.OBSERVE or check.on_error is OnError.PASS:

@@ -35,6 +35,7 @@ class Reason(Enum):
     HELLO_FORGED = "hello_forged"
     HELLO_SYNTAX = "hello_syntax"
     CHECK_CRASHED = "check_crashed"
+    CANNOT_CHECK = "cannot_check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
     Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
+    Reason.CANNOT_CHECK: Wording(451, "4.4.3", "Mail cannot be checked now; try again later"),
 }
 
 _TEMPORARY: Mapping[int, int] = {550: 450, 552: 452}

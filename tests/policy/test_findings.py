@@ -5,7 +5,7 @@ from smtproxy.policy.replies import Reason
 
 
 def test_actions_are_listed_from_the_mildest_to_the_hardest() -> None:
-    assert [action.value for action in Action] == ["off", "observe", "tarpit", "defer", "reject", "drop"]
+    assert [action.value for action in Action] == ["off", "observe", "score", "tarpit", "defer", "reject", "drop"]
     assert {word.value for word in OnError} == {"pass", "defer"}
 
 

@@ -6,7 +6,7 @@ Must never hold what a check does; that is in `smtproxy.policy.checks`.
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from smtproxy.app.config.tables import STRICT, member_of
 from smtproxy.app.config.units import Count, Duration
@@ -14,12 +14,19 @@ from smtproxy.policy import findings
 
 Action = Annotated[
     findings.Action,
-    member_of(findings.Action, later=["score"]),
+    member_of(findings.Action),
     Field(
-        description="off: not asked; observe: logged only; tarpit: answered late; defer: 4xx; reject: 5xx; "
-        "drop: refused and the connection closed."
+        description="off: not asked; observe: logged only; score: its weight counts, see [score]; tarpit: answered "
+        "late; defer: 4xx; reject: 5xx; drop: refused and the connection closed."
     ),
 ]
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1000 <= value <= 1000:
+        raise ValueError("must be a number from -1000 to 1000")
+    return float(value)
+
 
 OnError = Annotated[
     findings.OnError,
@@ -92,28 +99,35 @@ class ProtocolErrors(BaseModel):
         return value
 
 
-class Hello(BaseModel):
+class Judgement(BaseModel):
+    """What all judgements have in common."""
+
+    model_config = STRICT
+    action: Action = findings.Action.OBSERVE
+    on_error: OnError = findings.OnError.PASS
+    weight: Annotated[
+        float, BeforeValidator(_number), Field(description="What a finding counts with the action score.")
+    ] = 1.0
+    early: bool = Field(
+        default=False,
+        description="Refuse at once what is known before RCPT. Else the refusal is spoken there, so that sender and "
+        "recipient are in the log, and recipients can be exempt.",
+    )
+    soft_bounce: bool = Field(default=False, description="Say 4xx where this check would say 5xx.")
+
+
+class Hello(Judgement):
     """Judgement: the client calls itself by our name, or by one that is none."""
 
-    model_config = STRICT
-    action: Action = findings.Action.OBSERVE
-    on_error: OnError = findings.OnError.PASS
 
-
-class EarlyTalker(BaseModel):
+class EarlyTalker(Judgement):
     """Judgement: the client talks before the banner, or before the reply to EHLO, HELO or DATA."""
 
-    model_config = STRICT
-    action: Action = findings.Action.OBSERVE
-    on_error: OnError = findings.OnError.PASS
 
-
-class NotSmtp(BaseModel):
+class NotSmtp(Judgement):
     """Judgement: the client speaks HTTP (a proxy's CONNECT included), or TLS where nobody offered it."""
 
-    model_config = STRICT
     action: Action = findings.Action.DROP
-    on_error: OnError = findings.OnError.PASS
 
 
 class Checks(BaseModel):

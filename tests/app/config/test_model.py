@@ -27,6 +27,7 @@ domains = ["example.org"]
 servers = ["127.0.0.1:25"]
 """
 
+JUDGEMENT = {"action", "on_error", "weight", "early", "soft_bounce"}
 # The names of issue and documentation, which tools depend on. A name may be added, none may change or go.
 CONTRACT = {
     "": {"server", "limits", "log", "quotas", "sample", "tarpit", "checks", "backends", "listeners"},
@@ -52,9 +53,9 @@ CONTRACT = {
     "checks.bare_newlines": {"enabled"},
     "checks.loops": {"enabled", "max_received"},
     "checks.protocol_errors": {"enabled", "soft", "hard", "delay"},
-    "checks.early_talker": {"action", "on_error"},
-    "checks.not_smtp": {"action", "on_error"},
-    "checks.hello": {"action", "on_error"},
+    "checks.early_talker": JUDGEMENT,
+    "checks.not_smtp": JUDGEMENT,
+    "checks.hello": JUDGEMENT,
     "log": {"format"},
 }  # fmt: skip
 
@@ -205,4 +206,5 @@ class TestTheFileThatComesWithIt:
             table = shown
             for part in path.split(".") if path else ():
                 table = table[part]
-            assert set(table) == names, path
+            said_once = JUDGEMENT - {"action"} if path.startswith("checks.") else set()
+            assert names - said_once <= set(table) <= names, path

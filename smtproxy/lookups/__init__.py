@@ -1,0 +1,1 @@
+"""Lookups: one file for each source of facts. They learn; they never judge."""

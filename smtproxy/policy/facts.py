@@ -1,0 +1,257 @@
+"""The facts that lookups learn and checks read: their names, scopes and shapes. One table, `FACTS`.
+
+Shapes are plain on purpose (text, numbers, truth, tuples, and data classes of these): a fact stands in the `message`
+line as it is, and is made again from there (`restore`), so that a decision can be computed again. Whoever changes a
+shape raises `VERSION`. No fact holds content of a message, a secret, or a query name with a key in it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the shapes below, and of the record they stand in."""
+
+
+class Scope(Enum):
+    """What a fact is about, and by that how long it is one."""
+
+    SESSION = "session"
+    """The client's connection."""
+    HELLO = "hello"
+    """What the client calls itself, until it says another name."""
+    TRANSACTION = "transaction"
+    """The sender."""
+    RECIPIENT = "recipient"
+    """One recipient."""
+    MESSAGE = "message"
+    """The message as a whole: it must be held, not streamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T]):
+    """The name of a fact, with what it is about and its shape."""
+
+    name: str
+    scope: Scope
+    shape: type[T]
+    meaning: str = field(compare=False, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class ReverseName:
+    """The names of an address in the DNS. RFC 1035 3.5, RFC 8601 2.7.3 (iprev)"""
+
+    names: tuple[str, ...] = ()
+    """As PTR has them, in lower case without a final dot; empty: it has none."""
+    confirmed: str = ""
+    """The first of them that leads back to the address; empty: none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelloName:
+    """What the name in EHLO or HELO leads to; never asked for an address literal."""
+
+    addresses: tuple[str, ...] = ()
+    """Of A and AAAA; empty: it has none."""
+    exists: bool = True
+    """False: NXDOMAIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderDomain:
+    """What the DNS says of the domain of MAIL FROM. RFC 5321 5.1, RFC 7505"""
+
+    exists: bool
+    """False: NXDOMAIN."""
+    null_mx: bool = False
+    """It says that it takes no mail. RFC 7505"""
+    exchangers: tuple[str, ...] = ()
+    """Of MX, the best ones first; empty: the domain itself (implicit MX) if it has addresses."""
+    addresses: tuple[str, ...] = ()
+    """Of the first exchangers, or of the domain itself."""
+    client_is_exchanger: bool = False
+    """The client's address is among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One answer of a list of the DNS. RFC 5782"""
+
+    zone: str
+    """The name of the list in the configuration: its query zone may hold a secret."""
+    subject: str
+    """The address or domain that is listed."""
+    answers: tuple[str, ...]
+    """As "127.0.0.2"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listings:
+    """What the lists say of one subject."""
+
+    listed: tuple[Listed, ...] = ()
+    unknown: tuple[tuple[str, str], ...] = ()
+    """Lists that could not say, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spf:
+    """The result of SPF for one identity. RFC 7208 2.6"""
+
+    result: str
+    """none | neutral | pass | fail | softfail | temperror | permerror"""
+    domain: str = ""
+    """The domain that was checked, in lower case."""
+    explanation: str = ""
+    """What the domain's own exp= says of a fail; untrusted text. RFC 7208 6.2"""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One DKIM signature and what became of it. RFC 6376"""
+
+    domain: str
+    """d=, in lower case."""
+    selector: str
+    result: str
+    """pass | fail | temperror | permerror. One that does not cover From (`h=`) is permerror, whatever it says."""
+    reason: str = ""
+    partial: bool = False
+    """l= leaves the end of the body unsigned."""
+    testing: bool = False
+    """t=y of its key."""
+    algorithm: str = ""
+    """As "rsa-sha256"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """The DKIM signatures of a message, as many as were looked at."""
+
+    found: tuple[Signature, ...] = ()
+    more: int = 0
+    """Those beyond the bound, not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arc:
+    """The ARC chain of a message. RFC 8617"""
+
+    result: str
+    """none | pass | fail"""
+    sealers: tuple[str, ...] = ()
+    """d= of the seals, the newest first; only a chain that passes has any."""
+    dmarc: str = ""
+    """The DMARC result that the newest sealer's ARC-Authentication-Results claim: worth what the sealer is worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dmarc:
+    """The result of DMARC. RFC 9989, RFC 7489"""
+
+    result: str
+    """none | pass | fail | temperror | permerror"""
+    domain: str = ""
+    """Of From."""
+    policy: str = ""
+    """What the domain's owner asks for here: none | quarantine | reject; empty: no record."""
+    record_domain: str = ""
+    """Where the record stood."""
+    aligned: str = ""
+    """spf | dkim, the one that passed in alignment; empty: neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderBlock:
+    """What the header block of a message looks like. RFC 5322 3.6"""
+
+    size: int = 0
+    """Octets, its final empty line not counted."""
+    from_fields: int = 1
+    from_domains: tuple[str, ...] = ()
+    """The domains of all addresses in From, in the form of `domain_key`."""
+    from_understood: bool = True
+    """False: From could not be parsed."""
+    date_fields: int = 1
+    date_off: float | None = None
+    """Seconds that Date is ahead of the clock (negative: behind it); None: there is none that could be parsed."""
+    raw_8bit: bool = False
+    """Octets above 127 in the header block."""
+    body_8bit_undeclared: bool = False
+    """Octets above 127 in a body of a message without MIME-Version, or BODY=8BITMIME not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientEntry:
+    """What the sources of recipients say of an address."""
+
+    exists: bool
+    source: str = ""
+    """Name of the source that decided; empty: no source is responsible for this domain."""
+    age: float | None = None
+    """Seconds since the source's data was whole and fresh; None: asked just now."""
+    requires_authentication: bool = False
+    """Only for senders of the organisation: msExchRequireAuthToSendTo, RESOLVER.RST.AuthRequired."""
+    over_quota: bool = False
+    size_limit: int | None = None
+    """Octets of the largest message it takes."""
+    allowed_senders: tuple[str, ...] = ()
+    """Who alone may send to it (authOrig, dLMemSubmitPerms), in lower case; empty: anybody."""
+    denied_senders: tuple[str, ...] = ()
+    policy: str = ""
+    """Name of the [[policy]] block that the entry asks for; empty: by its address."""
+
+
+REVERSE_NAME = Key("reverse_name", Scope.SESSION, ReverseName, "names of the client's address")
+LISTED_CLIENT = Key("listed_client", Scope.SESSION, Listings, "lists that have the client's address")
+LISTED_REVERSE_NAME = Key("listed_reverse_name", Scope.SESSION, Listings, "lists that have its confirmed name")
+HELLO_NAME = Key("hello_name", Scope.HELLO, HelloName, "addresses of the name in EHLO or HELO")
+LISTED_HELLO = Key("listed_hello", Scope.HELLO, Listings, "lists that have that name")
+SPF_HELLO = Key("spf_hello", Scope.HELLO, Spf, "SPF of that name")
+SENDER_DOMAIN = Key("sender_domain", Scope.TRANSACTION, SenderDomain, "what the DNS says of the sender's domain")
+LISTED_SENDER = Key("listed_sender", Scope.TRANSACTION, Listings, "lists that have the sender's domain")
+SPF = Key("spf", Scope.TRANSACTION, Spf, "SPF of MAIL FROM (of the hello name for the null path)")
+RECIPIENT = Key("recipient", Scope.RECIPIENT, RecipientEntry, "what the sources of recipients say")
+HEADER = Key("header", Scope.MESSAGE, HeaderBlock, "what the header block looks like")
+DKIM = Key("dkim", Scope.MESSAGE, Signatures, "DKIM signatures")
+ARC = Key("arc", Scope.MESSAGE, Arc, "the ARC chain")
+DMARC = Key("dmarc", Scope.MESSAGE, Dmarc, "DMARC of the domain in From")
+
+FACTS: Mapping[str, Key[Any]] = {
+    key.name: key
+    for key in (
+        REVERSE_NAME,
+        LISTED_CLIENT,
+        LISTED_REVERSE_NAME,
+        HELLO_NAME,
+        LISTED_HELLO,
+        SPF_HELLO,
+        SENDER_DOMAIN,
+        LISTED_SENDER,
+        SPF,
+        RECIPIENT,
+        HEADER,
+        DKIM,
+        ARC,
+        DMARC,
+    )
+}
+"""Every fact there is, by name."""
+
+
+@cache
+def _adapter(key: Key[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(key.shape)
+
+
+def restore(key: Key[T], plain: object) -> T:
+    """Make the value of a fact from its plain form in the log. Raises ValueError: it is not of this shape."""
+    adapter: TypeAdapter[T] = _adapter(key)
+    return adapter.validate_python(plain)
