@@ -7,10 +7,12 @@ from the listener where they are the listener's matter.
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
-from smtproxy.app.config.checks import Checks
+from smtproxy.app.config.checks import Checks, Judgement
+from smtproxy.app.config.judging import overridden
 from smtproxy.app.config.listeners import Listener
 from smtproxy.network.ceiling import Ceiling
 from smtproxy.network.pool import Pool
@@ -27,8 +29,10 @@ from smtproxy.policy.checks import (
     recipient_domain,
     size,
 )
-from smtproxy.policy.findings import Action, OnError
-from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.exemptions import Exemption, Match
+from smtproxy.policy.findings import Action, CheckSpec
+from smtproxy.policy.judge import Check, Override, Policy, Thresholds
+from smtproxy.policy.patterns import Patterns
 from smtproxy.policy.quotas import QuotaSettings
 from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
@@ -55,6 +59,8 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         trace_header=backend.trace_header,
         client_tls=ClientTls(listener.tls_mode) if listener.tls else ClientTls.OFF,
         banner_delay=0.0 if checks.early_talker.action is Action.OFF else listener.banner_delay,
+        contact=config.server.contact,
+        soft_bounce=config.soft_bounce,
         limits=replace(config.limits),
     )
 
@@ -68,7 +74,26 @@ def tls(listener: Listener) -> ssl.SSLContext | None:
 
 def policy(config: Config, listener: Listener) -> Policy:
     """Return the checks of a listener, in the order in which their findings are folded."""
-    checks, settings = config.checks, relay_settings(config, listener)
+    score = config.score
+    return Policy(
+        _checks(config, listener, config.checks),
+        config.tarpit.delay,
+        exemptions=_exemptions(config),
+        overrides=tuple(
+            Override(
+                block.name,
+                Match(block.clients, Patterns(block.senders), Patterns(block.recipients), proven=False),
+                _checks(config, listener, overridden(config.checks, block.checks)),
+            )
+            for block in config.policy
+        ),
+        thresholds=Thresholds(score.tarpit or None, score.defer or None, score.reject or None),
+        soft_bounce=config.soft_bounce,
+    )
+
+
+def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, ...]:
+    settings = relay_settings(config, listener)
     ours = frozenset({domain_key(config.server.hostname), *(one for one in listener.domains if one != "*")})
     duties: list[tuple[bool, Check]] = [
         (
@@ -88,13 +113,45 @@ def policy(config: Config, listener: Listener) -> Policy:
         (checks.loops.enabled, Check(loops.CHECK, loops.LoopsOptions(checks.loops.max_received))),
         (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(checks))),
     ]
-    early, foreign = checks.early_talker, checks.not_smtp
-    judgements = [
-        Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), Action(early.action), OnError(early.on_error)),
-        Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), Action(foreign.action), OnError(foreign.on_error)),
-        Check(hello.CHECK, hello.HelloOptions(ours), Action(checks.hello.action), OnError(checks.hello.on_error)),
-    ]
-    return Policy((*(check for enabled, check in duties if enabled), *judgements), config.tarpit.delay)
+    judgements = (
+        _judgement(early_talker.CHECK, early_talker.EarlyTalkerOptions(), checks.early_talker),
+        _judgement(not_smtp.CHECK, not_smtp.NotSmtpOptions(), checks.not_smtp),
+        _judgement(hello.CHECK, hello.HelloOptions(ours), checks.hello),
+    )
+    return (*(check for enabled, check in duties if enabled), *judgements)
+
+
+def _judgement(spec: CheckSpec, options: object, table: Judgement) -> Check:
+    return Check(
+        spec,
+        options,
+        table.action,
+        table.on_error,
+        weight=table.weight,
+        early=table.early,
+        soft_bounce=table.soft_bounce,
+    )
+
+
+_THIS_MACHINE = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+DEFAULT_EXEMPTIONS = (
+    Exemption(Match(_THIS_MACHINE)),
+    Exemption(Match(recipients=Patterns(("postmaster@*", "abuse@*"))), frozenset(), lists=True),
+)
+"""RFC 5321 4.5.1, RFC 2142: whoever was refused by mistake must reach these two, to say so."""
+
+
+def _exemptions(config: Config) -> tuple[Exemption, ...]:
+    return (
+        *(DEFAULT_EXEMPTIONS if config.default_exemptions else ()),
+        *(
+            Exemption(
+                Match(block.clients, Patterns(block.senders), Patterns(block.recipients)),
+                frozenset(block.checks) if block.checks else None,
+            )
+            for block in config.exemptions
+        ),
+    )
 
 
 def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES, Checks
+from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
@@ -75,6 +76,11 @@ def document() -> str:
             + _text(f"\n`commit_by` must not be above {show_seconds(LATEST_COMMIT)}."),
             _section("[backends.NAME]", Backend, Backend.__doc__),
             _section("[sample]", Sample, whole["sample"].description),
+            _section("The top of the file", Config, "Settings that stand in front of the first table."),
+            _section("[score]", Score, Score.__doc__),
+            _section("[[exemptions]]", Exemption, Exemption.__doc__),
+            _section("[[policy]]", PolicyBlock, PolicyBlock.__doc__),
+            _section("[governor]", Governor, Governor.__doc__),
             _section("[quotas]", Quotas, Quotas.__doc__),
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
             *_checks(),
@@ -140,7 +146,12 @@ def _text(text: str) -> str:
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        if model is Config and inner not in (bool, str):
+            continue  # a table
+        if inner is Checks:
+            cells = (f"`{prefix}{name}`", "tables", "(none)", field.description or "")
+            yield f"| {' | '.join(cells)} |\n"
+        elif isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _rows(inner, f"{prefix}{name}.")
         else:
             cells = (f"`{prefix}{name}`", _kind(field), _default(field), field.description or "")
@@ -160,6 +171,8 @@ def _kind(field: FieldInfo) -> str:
         return "duration"
     if _is_read_by(field, pause):
         return "duration or `0`"
+    if kind is float or float in get_args(kind):
+        return "number"
     if kind is int:
         return "size" if _is_size(field) else "number"
     return {bool: "yes or no", NoneType: "none"}.get(kind, "text") if isinstance(kind, type) else "text"

@@ -18,21 +18,21 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import trio
 
 from smtproxy.network.arrivals import Arrivals, queued
 from smtproxy.network.backend import BackendSide
+from smtproxy.network.gathering import Gathering, Sources
 from smtproxy.network.identity import session_id
+from smtproxy.network.inquiry import LARGEST_LOOKED_AT, MessageTooLarge, NotAtHand
 from smtproxy.network.link import Link
 from smtproxy.network.pool import Place, Pool, Waiter
 from smtproxy.network.shelf import CHUNK, Shelf
 from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
 from smtproxy.network.tls import agreed, trouble
 from smtproxy.network.waiting import Waiting
-from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.quotas import Quotas
 from smtproxy.policy.replies import Phrasebook
@@ -44,7 +44,7 @@ from smtproxy.session.records import Event, Journal
 from smtproxy.session.relay import Relay
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.tarpit import Tarpit
-from smtproxy.session.verdicts import Stage, Verdict
+from smtproxy.session.verdicts import Stage
 
 _COMMAND_READ = 65536
 """Octets read at once while commands are spoken: below malloc's mmap threshold."""
@@ -63,6 +63,7 @@ _INTERRUPTIONS = (events.BackendClosed, events.BackendBytes, events.Withdrawn, e
 _OF_BACKEND = (events.BackendClosed, events.BackendBytes)
 _ENDS_AN_ANSWER = (events.ClientClosed, events.Shutdown)
 _BODY = (events.Forward, events.ForwardKept)
+_JUDGED = frozenset({Event.MESSAGE, Event.SESSION})
 _TO_BACKEND = (events.Forward, events.ForwardKept, events.Commit, events.Look)
 
 
@@ -76,6 +77,8 @@ class Service:
     journal: Journal
     memory: Memory
     disk: Memory
+    sources: Sources | None = None
+    """Of facts; None: there are none, and every verdict is there on the spot."""
     tls: ssl.SSLContext | None = None
     """For clients; needed where the settings say that they may use TLS."""
     quotas: Quotas | None = None
@@ -86,14 +89,6 @@ class Service:
     """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
     """Directory of held bodies; None: the system's for temporary files."""
-
-
-def _judge(policy: Policy, dialogue: Dialogue, phrases: Phrasebook, stage: Stage) -> Verdict:
-    """Judge on the spot: all facts of this version are in the dialogue.
-
-    No method of the session: a relay that held its session would leave each of them to the garbage collector.
-    """
-    return policy.judge(Evidence(stage, dialogue), phrases)
 
 
 async def _arrived(_session: "Session") -> events.Event:
@@ -107,6 +102,7 @@ class Session:
         "_arrivals",
         "_backend",
         "_client",
+        "_gathering",
         "_id",
         "_left",
         "_phrases",
@@ -126,15 +122,17 @@ class Session:
         """What the quotas call its client; None: they do not count it. The listener's business."""
         self._service = service
         self._id = session_id()
-        self._phrases = Phrasebook(service.settings.hostname, self._id)
+        settings = service.settings
+        self._phrases = Phrasebook(settings.hostname, self._id, settings.contact, soft=settings.soft_bounce)
         dialogue = Dialogue(self._id, address[0], address[1], trio.current_time())
+        self._gathering = Gathering(service.policy, dialogue, self._phrases, service.settings, service.sources)
         self._relay = Relay(
             dialogue,
             service.settings,
             self._phrases,
             service.pool.promised,
             service.memory,
-            judge=partial(_judge, service.policy, dialogue, self._phrases),
+            judge=self._gathering.judge,  # nothing of the session: what the relay holds must not hold the relay
             epoch=time.time_ns() / 1e9 - trio.current_time(),
             tarpit=service.tarpit,
         )
@@ -416,7 +414,29 @@ class Session:
         return self._backend.start_tls()
 
     def _record(self, effect: events.Record) -> None:
-        self._service.journal.record(effect.event, effect.fields)
+        fields = effect.fields
+        if effect.event in _JUDGED:
+            fields = self._gathering.recorded(effect.event, fields)
+        self._service.journal.record(effect.event, fields)
+
+    def _await_verdict(self, effect: events.Judge) -> None:
+        if effect.stage is Stage.MESSAGE:
+            self._gathering.message = self._read_held
+        self._gathering.wait(effect.stage, self._waiting, self._relay.deadline)
+
+    async def _read_held(self) -> bytes:
+        """Read the message that is being judged."""
+        reception = self._relay.held
+        if reception is None:
+            raise NotAtHand
+        if reception.intake.size > LARGEST_LOOKED_AT:
+            raise MessageTooLarge
+        kept = bytearray()
+        if reception.on_disk and self._shelf is not None:
+            async with aclosing(self._shelf.chunks()) as chunks:
+                async for octets in chunks:
+                    kept += octets
+        return reception.as_sent(bytes(kept))
 
     def _drop_kept(self, _effect: events.DropKept) -> None:
         if self._shelf is not None:
@@ -426,7 +446,7 @@ class Session:
         return _SLOW
 
     def _done(self, _effect: events.Effect) -> None:
-        """Verdicts are there on the spot (`_judge`); the end of the relay ends `run`."""
+        """The end of the relay ends `run`."""
 
     async def _perform_slowly(self, effect: events.Effect) -> events.Event | None:
         """Finish an effect that must wait for something."""
@@ -609,7 +629,7 @@ class Session:
         events.DropKept: _drop_kept,
         events.ForwardKept: _slow,
         events.Keep: _slow,
-        events.Judge: _done,
+        events.Judge: _await_verdict,
         events.Finish: _done,
     }
     """How an effect is performed if it can be done at once; returns the event it is answered with, or `_SLOW`."""
@@ -630,7 +650,7 @@ class Session:
                 for effect in relay.handle(events.Crashed(), trio.current_time()):
                     match effect:
                         case events.Record():
-                            self._service.journal.record(effect.event, effect.fields)
+                            self._record(effect)
                         case events.Answer():
                             self._client.write(effect.octets)
                         case _:
@@ -639,6 +659,7 @@ class Session:
                 pass  # The client is gone, too.
             except Exception as error:  # noqa: BLE001 - the relay itself is broken: what is left is to say so
                 self._crashed(error)
+        self._gathering.close()
         self._backend.drop()
         if self._shelf is not None:
             self._shelf.clear()

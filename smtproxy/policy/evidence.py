@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from smtproxy.policy.facts import Key
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.verdicts import Stage
+from smtproxy.wire.paths import Path
 from smtproxy.wire.values import value
 
 T = TypeVar("T")
@@ -40,6 +41,11 @@ class Evidence:
     """What the dialogue itself shows."""
     facts: Mapping[str, Fact[Any]] = field(default_factory=dict)
     """What lookups and scanners found, by fact key."""
+    standing: Path | None = None
+    """The first recipient of this transaction that was accepted so far: later ones must not differ in what may follow
+    for the message, and at MESSAGE it is the one whose settings count."""
+    demoted: frozenset[str] = frozenset()
+    """Checks that the governor does not believe at present."""
 
     def get(self, key: Key[T]) -> Fact[T]:
         """Return a fact; one that nobody asked for is unknown, too."""

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.facts import Key
-from smtproxy.policy.replies import Reason
+from smtproxy.policy.replies import Reason, Wording
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.values import value
@@ -48,6 +48,8 @@ class Finding:
     """Set by duties only, whose answer is not a matter of configuration. None: as configured (a duty: reject)."""
     delay: float = 0.0
     """Seconds the answer is to be delayed."""
+    wording: Wording | None = None
+    """Words of its own (a rule of the configuration); None: those of its reason."""
     points: float = 1.0
     """What the check's weight is multiplied with where its action is `score`."""
 

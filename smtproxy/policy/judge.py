@@ -3,21 +3,32 @@
 Findings are folded in the order of configuration, never in the order in which facts came in, so a decision can be
 repeated. The hardest action wins; among equals the check that stands first is the one that is named. A check that
 crashes accepts nothing by accident: a duty defers, a judgement does what its `on_error` says.
+
+What is found at CONNECT, HELLO and MAIL is spoken at RECIPIENT, unless a check is `early`: so that hello, sender and
+recipient are in the log, a recipient can be exempt, and the facts have time to come. Such checks are asked again there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.exemptions import Exemption, Match, is_from
+from smtproxy.policy.facts import Key, Scope
 from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
 from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
 from smtproxy.session.tarpit import TarpitSettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.paths import Path
 from smtproxy.wire.replies import Reply
 
 _ORDER = {action: place for place, action in enumerate(Action)}
 _DEFAULT = TarpitSettings()
 _REFUSING = frozenset({Action.DEFER, Action.REJECT, Action.DROP})
+_BEFORE_RECIPIENT = frozenset({Stage.CONNECT, Stage.HELLO, Stage.MAIL})
+_UP_TO_RECIPIENT = _BEFORE_RECIPIENT | {Stage.RECIPIENT}
+SCORE = "score"
+"""Who decides where a sum did, in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +39,279 @@ class Check:
     options: object
     action: Action = Action.REJECT
     on_error: OnError = OnError.PASS
+    weight: float = 1.0
+    early: bool = False
+    soft_bounce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From which sum on what follows; None: never."""
+
+    tarpit: float | None = None
+    defer: float | None = None
+    reject: float | None = None
+
+    def action(self, total: float) -> Action | None:
+        """Return what follows from a sum."""
+        for least, action in ((self.reject, Action.REJECT), (self.defer, Action.DEFER), (self.tarpit, Action.TARPIT)):
+            if least is not None and total >= least:
+                return action
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A block [[policy]]: the checks for those whom it is about."""
+
+    name: str
+    match: Match
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A check at a stage."""
+
+    check: Check
+    speaks: bool = True
+    """False: what it finds is spoken later."""
+    quiet: bool = False
+    """It is asked for its points alone; what it found was noted before."""
+
+
+@dataclass(slots=True)
+class _Found:
+    check: Check
+    finding: Finding
+    action: Action
+    """As configured."""
+    applied: Action
+    because: str = ""
+    """Why it is not what is configured."""
+    quiet: bool = False
+
+
+class _Table:
+    """The checks of one configuration of them, by the stage at which they are asked."""
+
+    __slots__ = ("asked", "governed", "message", "name")
+
+    def __init__(self, name: str, checks: Iterable[Check], *, scoring: bool) -> None:
+        on = [one for one in checks if one.spec.duty or one.action is not Action.OFF]
+        self.name = name
+        self.asked: Mapping[Stage, tuple[_Asked, ...]] = {stage: _asked(on, stage, scoring=scoring) for stage in Stage}
+        self.governed: Mapping[Stage, tuple[str, ...]] = {
+            stage: tuple(one.check.spec.name for one in rows if one.speaks and _can_be_demoted(one.check))
+            for stage, rows in self.asked.items()
+        }
+        self.message = (
+            tuple((one.check, one.quiet) for one in self.asked[Stage.MESSAGE]),
+            tuple(one.check for one in self.asked[Stage.DATA]),
+        )
+        """What may follow for the message: two recipients in which this differs cannot share one."""
+
+
+def _asked(checks: list[Check], stage: Stage, *, scoring: bool) -> tuple[_Asked, ...]:
+    rows = []
+    for check in checks:
+        stages = check.spec.stages
+        judgement = not check.spec.duty
+        if judgement and stage in _BEFORE_RECIPIENT and not check.early:
+            # Where facts are needed there is nothing to say yet; what MAIL shows is noted at RECIPIENT, on one line.
+            if stage in stages and stage is not Stage.MAIL and not check.spec.needs:
+                rows.append(_Asked(check, speaks=check.action is Action.TARPIT))
+        elif stage in stages or (judgement and stage is Stage.RECIPIENT and stages & _UP_TO_RECIPIENT):
+            rows.append(_Asked(check))
+        elif stage is Stage.MESSAGE and scoring and check.action is Action.SCORE and stages & _BEFORE_RECIPIENT:
+            rows.append(_Asked(check, quiet=True))
+    return tuple(rows)
 
 
 class Policy:
     """All enabled checks of a listener."""
 
-    __slots__ = ("_by_stage", "_tarpit")
+    __slots__ = ("_base", "_exemptions", "_overrides", "_soft", "_tables", "_tarpit", "_thresholds")
 
-    def __init__(self, checks: tuple[Check, ...], tarpit: float = _DEFAULT.delay) -> None:
-        """Take the checks in the order in which their findings are to be folded; `tarpit`: seconds of that action."""
+    def __init__(
+        self,
+        checks: tuple[Check, ...],
+        tarpit: float = _DEFAULT.delay,
+        *,
+        exemptions: tuple[Exemption, ...] = (),
+        overrides: tuple[Override, ...] = (),
+        thresholds: Thresholds | None = None,
+        soft_bounce: bool = False,
+    ) -> None:
+        """Take the checks in the order in which their findings are to be folded; `tarpit`: seconds of that action.
+
+        The first of the overrides that matches puts its checks in the place of these.
+        """
         self._tarpit = tarpit
-        self._by_stage: Mapping[Stage, tuple[Check, ...]] = {
-            stage: tuple(one for one in checks if stage in one.spec.stages and one.action is not Action.OFF)
-            for stage in Stage
-        }
+        self._thresholds = thresholds or Thresholds()
+        self._soft = soft_bounce
+        self._exemptions = exemptions
+        scoring = thresholds is not None and thresholds != Thresholds()
+        self._base = _Table("", checks, scoring=scoring)
+        self._overrides = tuple((one.match, _Table(one.name, one.checks, scoring=scoring)) for one in overrides)
+        self._tables = (self._base, *(table for _, table in self._overrides))
+
+    # What is to be known
+
+    def wanted(self, client: str) -> frozenset[Key[Any]]:
+        """Return the facts that may be needed in a session with a client, those that others need left out."""
+        keys: set[Key[Any]] = set()
+        for table in self._tables:
+            for rows in table.asked.values():
+                keys.update(key for row in rows if not self._spared(row.check, client) for key in row.check.spec.needs)
+        if keys:
+            keys.update(key for one in self._exemptions for key in one.match.needs)
+        return frozenset(keys)
+
+    def needs(self, evidence: Evidence) -> frozenset[str]:
+        """Return the names of the facts that should be there before a verdict of this stage is given."""
+        stage = evidence.stage
+        names: set[str] = set()
+        for row in self._table(evidence).asked[stage]:
+            if row.check.spec.needs and not row.quiet and not self._spared(row.check, evidence.dialogue.client):
+                names.update(key.name for key in row.check.spec.needs if _by_then(key, stage))
+        if stage in (Stage.RECIPIENT, Stage.MESSAGE):
+            names.update(key.name for one in self._exemptions for key in one.match.needs if _by_then(key, stage))
+        return frozenset(names)
+
+    def governed(self, evidence: Evidence) -> tuple[str, ...]:
+        """Return the names of the checks that were asked at this stage and may refuse for good."""
+        return self._table(evidence).governed[evidence.stage]
+
+    def _spared(self, check: Check, client: str) -> bool:
+        """Whether a client is exempt from a check whatever it sends: then nothing is looked up for it."""
+        if check.spec.duty:
+            return False
+        return any(
+            one.match.by_client_alone
+            and one.covers(check.spec.name, lists=check.spec.lists)
+            and is_from(client, one.match.clients)
+            for one in self._exemptions
+        )
+
+    def _table(self, evidence: Evidence) -> _Table:
+        return self._table_for(evidence, _concerned(evidence)) if self._overrides else self._base
+
+    def _table_for(self, evidence: Evidence, recipient: Path | None) -> _Table:
+        return next((table for match, table in self._overrides if match.why(evidence, recipient)), self._base)
+
+    # Judging
 
     def judge(self, evidence: Evidence, phrases: Phrasebook) -> Verdict:
         """Return the verdict of a stage. Pure: the same evidence gives the same verdict."""
         stage = evidence.stage
-        checks = self._by_stage[stage]
-        if not checks:
+        table = self._table(evidence)
+        rows = table.asked[stage]
+        if not rows:
             return _NOTHING_FOUND[stage]
-        found: list[tuple[Check, Finding, Action]] = []
-        for check in checks:
-            try:
-                outcome = check.spec.run(check.options, evidence)
-            except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it
-                outcome = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__}, action=_on_error(check))
-            if isinstance(outcome, CannotTell):
-                saw = {"fact": outcome.fact, "unknown": outcome.why}
-                outcome = Finding(Reason.CANNOT_CHECK, saw, action=_on_error(check))
-            if outcome is not None:
-                found.append((check, outcome, outcome.action or check.action))
+        found = [one for row in rows if (one := self._ask(row, evidence)) is not None]
+        if stage is Stage.RECIPIENT and evidence.standing is not None and self._overrides:
+            other = self._table_for(evidence, evidence.standing)
+            if other.message != table.message and not any(one.applied in _REFUSING for one in found):
+                return Refused(stage, phrases.say(Reason.OTHER_POLICY), "policy", self._notes(stage, found))
         if not found:
             return _NOTHING_FOUND[stage]
-        return _fold(stage, found, phrases, self._tarpit)
+        return self._fold(evidence, found, phrases)
+
+    def _ask(self, row: _Asked, evidence: Evidence) -> _Found | None:
+        check = row.check
+        spec, action, because = check.spec, check.action, ""
+        if spec.needs and not spec.duty and self._exemptions and self._spared(check, evidence.dialogue.client):
+            return None  # its facts were not looked up
+        applied = action
+        try:
+            outcome = spec.run(check.options, evidence)
+        except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it
+            outcome = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__})
+            applied, because = _on_error(check), "crashed"
+        if outcome is None:
+            return None
+        if isinstance(outcome, CannotTell):
+            applied, because = _on_error(check), "unknown"
+            outcome = Finding(Reason.CANNOT_CHECK, {"fact": outcome.fact, "unknown": outcome.why})
+        elif outcome.action is not None:
+            action = applied = outcome.action
+        if not spec.duty:
+            lifted = self._lifted(check, evidence)
+            if lifted:
+                applied, because = Action.OBSERVE, f"exempt: {lifted}"
+        if not row.speaks and applied is not Action.OBSERVE:
+            applied, because = Action.OBSERVE, "spoken at RCPT"
+        if applied in (Action.REJECT, Action.DROP) and spec.name in evidence.demoted:
+            applied, because = Action.DEFER, "governor"
+        if applied is Action.REJECT and (self._soft or check.soft_bounce):
+            applied, because = Action.DEFER, "soft_bounce"
+        return _Found(check, outcome, action, applied, because, row.quiet)
+
+    def _lifted(self, check: Check, evidence: Evidence) -> str:
+        if check.action is Action.OBSERVE or not self._exemptions:
+            return ""
+        for one in self._exemptions:
+            if one.covers(check.spec.name, lists=check.spec.lists):
+                why = one.match.why(evidence, _concerned(evidence))
+                if why:
+                    return why
+        return ""
+
+    def _fold(self, evidence: Evidence, found: list[_Found], phrases: Phrasebook) -> Verdict:
+        stage = evidence.stage
+        notes = self._notes(stage, found)
+        delay = sum(one.finding.delay for one in found)
+        if any(one.applied is Action.TARPIT and _delays(one, evidence) for one in found):
+            delay += self._tarpit
+        worst = max(found, key=lambda one: _ORDER[one.applied])
+        action, by, finding = worst.applied, worst.check.spec.name, worst.finding
+        total = sum(one.finding.points * one.check.weight for one in found if one.applied is Action.SCORE)
+        scored = self._thresholds.action(total) if stage in (Stage.RECIPIENT, Stage.MESSAGE) else None
+        if scored is not None:
+            applied = _softened(scored, soft=self._soft, demoted=SCORE in evidence.demoted)
+            notes = (*notes, _score_note(stage, total, scored, applied))
+            if applied is Action.TARPIT:
+                delay += self._tarpit
+            elif _ORDER[applied] > _ORDER[action]:
+                action, by, finding = applied, SCORE, Finding(Reason.SCORE_REACHED)
+        if action not in _REFUSING:
+            return Accepted(stage, notes, delay)
+        return Refused(stage, _reply(stage, finding, action, phrases), by, notes, delay, drop=action is Action.DROP)
+
+    def _notes(self, stage: Stage, found: list[_Found]) -> tuple[Mapping[str, object], ...]:
+        return tuple(_note(stage, one) for one in found if not one.quiet)
+
+
+def _can_be_demoted(check: Check) -> bool:
+    return check.action in (Action.REJECT, Action.DROP) if not check.spec.duty else check.spec.name in _GOVERNED_DUTIES
+
+
+_GOVERNED_DUTIES = frozenset({"recipients"})
+"""What others tell it may be wrong: an export that lost half of the directory. It still refuses, but not for good."""
+
+
+def _concerned(evidence: Evidence) -> Path | None:
+    """Return the recipient whose settings count."""
+    if evidence.stage is Stage.RECIPIENT:
+        recipient = evidence.dialogue.recipient
+        return None if recipient is None else recipient.path
+    return evidence.standing
+
+
+def _by_then(key: Key[Any], stage: Stage) -> bool:
+    """Whether a fact can be there at a stage."""
+    return key.scope is not Scope.MESSAGE or stage is Stage.MESSAGE
+
+
+def _delays(one: _Found, evidence: Evidence) -> bool:
+    """Whether a tarpit is to be felt now: what was found before RCPT delays one answer, not one for each recipient."""
+    if evidence.stage is not Stage.RECIPIENT or Stage.RECIPIENT in one.check.spec.stages:
+        return True
+    if not one.check.spec.needs and not one.check.early and not one.check.spec.stages <= {Stage.MAIL}:
+        return False  # it was felt at CONNECT or HELLO
+    envelope = evidence.dialogue.envelope
+    return envelope is None or len(envelope.recipients) <= 1
 
 
 def _on_error(check: Check) -> Action:
@@ -73,34 +322,42 @@ def _on_error(check: Check) -> Action:
     return Action.DEFER
 
 
-def _fold(stage: Stage, found: list[tuple[Check, Finding, Action]], phrases: Phrasebook, tarpit: float) -> Verdict:
-    notes = tuple(_note(stage, check, finding, action) for check, finding, action in found)
-    delay = sum(finding.delay + (tarpit if action is Action.TARPIT else 0.0) for _, finding, action in found)
-    check, finding, action = max(found, key=lambda one: _ORDER[one[2]])
-    if action not in _REFUSING:
-        return Accepted(stage, notes, delay)
-    return Refused(
-        stage,
-        _reply(stage, finding, action, phrases),
-        check.spec.name,
-        notes,
-        delay,
-        drop=action is Action.DROP,
-    )
+def _softened(action: Action, *, soft: bool, demoted: bool) -> Action:
+    return Action.DEFER if action is Action.REJECT and (soft or demoted) else action
 
 
-def _note(stage: Stage, check: Check, finding: Finding, action: Action) -> Mapping[str, object]:
-    return {
-        "check": check.spec.name,
+def _score_note(stage: Stage, total: float, action: Action, applied: Action) -> Mapping[str, object]:
+    note: dict[str, object] = {
+        "check": SCORE,
         "stage": stage.value,
-        "reason": finding.reason.value,
+        "reason": Reason.SCORE_REACHED.value,
         "action": action.value,
-        **finding.saw,
+        "sum": round(total, 3),
     }
+    if applied is not action:
+        note["applied"] = applied.value
+    return note
+
+
+def _note(stage: Stage, one: _Found) -> Mapping[str, object]:
+    note: dict[str, object] = {
+        "check": one.check.spec.name,
+        "stage": stage.value,
+        "reason": one.finding.reason.value,
+        "action": one.action.value,
+    }
+    if one.applied is not one.action:
+        note["applied"] = one.applied.value
+    if one.because:
+        note["because"] = one.because
+    if one.applied is Action.SCORE:
+        note["points"] = round(one.finding.points * one.check.weight, 3)
+    note.update(one.finding.saw)
+    return note
 
 
 def _reply(stage: Stage, finding: Finding, action: Action, phrases: Phrasebook) -> Reply:
-    wording, connect = TABLE[finding.reason], stage is Stage.CONNECT
+    wording, connect = finding.wording or TABLE[finding.reason], stage is Stage.CONNECT
     match action:
         case Action.DEFER:
             wording = deferred(wording, connect=connect)

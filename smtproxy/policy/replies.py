@@ -36,6 +36,8 @@ class Reason(Enum):
     HELLO_SYNTAX = "hello_syntax"
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
+    SCORE_REACHED = "score_reached"
+    OTHER_POLICY = "other_policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,17 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
     Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
+    Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),
+    # RFC 5321 4.5.3.1.10: the sender comes again with those that are left. One reply to the body is for all recipients.
+    Reason.OTHER_POLICY: Wording(452, "4.5.3", "Other rules for this recipient; send it in another transaction"),
     Reason.CANNOT_CHECK: Wording(451, "4.4.3", "Mail cannot be checked now; try again later"),
 }
 
-_TEMPORARY: Mapping[int, int] = {550: 450, 552: 452}
+_TEMPORARY: Mapping[int, int] = {550: 450, 552: 452, 555: 455, 521: 421}
 """The 4xx that says "not now" where the 5xx says "never". RFC 5321 4.2.3"""
+_ABOUT_COMMANDS = frozenset({500, 502, 503, 504})
+"""What is wrong with a command, not with mail: nobody bounces mail for it, and a client that tries an extension must
+hear that there is none."""
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]+")
 _LONGEST_DETAIL = 64
@@ -168,12 +176,17 @@ def dropped(wording: Wording, *, connect: bool) -> Wording:
 class Phrasebook:
     """Words for one session: the table, with the name of this server and the id of the session."""
 
-    __slots__ = ("_hostname", "_session")
+    __slots__ = ("_contact", "_hostname", "_session", "_soft")
 
-    def __init__(self, hostname: str, session: str) -> None:
-        """Speak as `hostname` in session `session`."""
+    def __init__(self, hostname: str, session: str, contact: str = "", *, soft: bool = False) -> None:
+        """Speak as `hostname` in session `session`.
+
+        `contact`: where a sender finds help; {session} in it becomes the id. `soft`: refuse no mail for good.
+        """
         self._hostname = hostname
         self._session = session
+        self._contact = contact
+        self._soft = soft
 
     def say(self, occasion: Own | Fault | Reason, detail: str = "") -> Reply:
         """Return the reply for an occasion."""
@@ -183,7 +196,12 @@ class Phrasebook:
         return fixed if fixed is not None else self.phrase(TABLE[occasion], detail)
 
     def phrase(self, wording: Wording, detail: str = "") -> Reply:
-        """Return a reply with these words, a detail made safe, and the session id where something is refused."""
+        """Return a reply with these words, a detail made safe, and the session id where something is refused.
+
+        The reason is in the last line: some clients show no other one (BACKENDS section 5, Domino).
+        """
+        if self._soft and wording.code >= 500 and wording.code not in _ABOUT_COMMANDS:
+            wording = deferred(wording, connect=False)
         text = wording.text
         if "{}" in text:
             text = text.replace("{}", _UNSAFE.sub("?", detail)[:_LONGEST_DETAIL])
@@ -191,6 +209,9 @@ class Phrasebook:
             text = f"{wording.enhanced} {text}"
         if wording.code >= 400:
             text = f"{text} [{self._session}]"
+            if self._contact:
+                help_ = f"{wording.enhanced} {self._contact.replace('{session}', self._session)}"
+                return Reply(wording.code, (help_.encode(), text.encode()))
         return Reply(wording.code, (text.encode(),))
 
 

@@ -19,7 +19,7 @@ def start(c: Conversation, event: Started) -> None:
     if c.settings.client_tls is ClientTls.IMPLICIT:
         c.start_tls()  # what came already belongs to the handshake
     else:
-        c.dialogue.early = event.early
+        c.dialogue.talked(Stage.CONNECT, early=event.early)
         _connected(c)
 
 
@@ -68,8 +68,9 @@ def _connected(c: Conversation) -> None:
 def listen(c: Conversation) -> bool:
     """Hold the banner back. Who talks meanwhile need not be waited for any longer."""
     dialogue = c.dialogue
-    dialogue.early = dialogue.early or bool(len(c.lines))
-    if dialogue.now < c.client_due and not dialogue.early:
+    if len(c.lines):
+        dialogue.talked(Stage.CONNECT, early=True)
+    if dialogue.now < c.client_due and Stage.CONNECT not in dialogue.early:
         return False
     c.wait_for_client()
     c.phase = Phase.CONNECT

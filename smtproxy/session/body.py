@@ -30,19 +30,24 @@ def start(c: Conversation, slot: Slot) -> None:
     if settings.trace_header:
         prefix = _trace(c, transaction)
         transaction.changes.append("trace_header")
+    if transaction.header:
+        prefix = transaction.header + prefix  # RFC 8601 4.1: above the Received field of the host that says it
+        transaction.changes.append("authentication_results")
+    body = BodyMode.HOLD if transaction.whole and settings.body is BodyMode.AUTO else settings.body
     chunk, c.chunk = c.chunk, None
     envelope, chunking = transaction.envelope, settings.chunking
     wanted = chunking is Chunking.ALWAYS or (chunking is Chunking.MIRROR and chunk is not None)
     envelope.chunked = chunked = wanted and envelope.may_chunk
     now = c.dialogue.now
     c.reception = Reception(settings, c.memory, now, prefix, chunks_in=chunk is not None, chunks_out=chunked)
-    transaction.body = settings.body.value
+    c.reception.mode = body
+    transaction.body = body.value
     transaction.framing = (chunk is not None, chunked)
     if chunk is not None:
         c.slot = None
         c.reception.begin_chunk(slot, chunk, now)
         c.flush()  # the answers to what was pipelined before it do not wait until the backend has the message
-    if settings.body is BodyMode.STREAM:
+    if body is BodyMode.STREAM:
         c.phase = Phase.BODY_START
         c.courier.start_data()
         return
@@ -140,7 +145,7 @@ def _pass_on(c: Conversation, reception: Reception, body: bytes) -> None:
     elif reception.begun:
         c.courier.send_body(body)
     elif not reception.keep(body):
-        if c.settings.body is BodyMode.AUTO:
+        if reception.mode is BodyMode.AUTO:
             c.phase = Phase.BODY_START
             c.courier.start_data()
         else:

@@ -116,6 +116,7 @@ class Carriage:
         "failure",
         "fate",
         "final",
+        "front",
         "idle_since",
         "in_sync",
         "job",
@@ -165,7 +166,7 @@ class Carriage:
         self.slots: list[Slot] = []
         """The client's commands of the present job."""
         self.mail_slot: Slot | None = None
-        self.body = self.terminator = b""
+        self.body = self.terminator = self.front = b""
         self.kept = 0  # octets on disk that go in front of `body`
         self.accepted: Accepted | None = None
         self.stand = Stand.IDLE
@@ -348,7 +349,7 @@ class Carriage:
         self.job = None
         self.slots = []
         self.accepted = None
-        self.body, self.kept = b"", 0
+        self.body, self.kept, self.front = b"", 0, b""
         self.idle_since = self.dialogue.now
 
     def patience(self, purpose: Purpose | None) -> None:

@@ -53,7 +53,7 @@ def announce(c: Conversation, slot: Slot, command: Command) -> None:
     elif envelope is None or not envelope.accepted:
         refuse(c, slot, chunk, Heard(c.phrases.say(Own.NO_RECIPIENTS), "protocol"))
     else:
-        c.dialogue.early = False  # RFC 3030 4.2: chunks may be pipelined with the transaction
+        c.dialogue.talked(Stage.DATA, early=False)  # RFC 3030 4.2: chunks may be pipelined with the transaction
         c.slot, c.chunk = slot, chunk
         c.ask(Stage.DATA)
 

@@ -181,7 +181,7 @@ def _hello(c: Conversation, slot: Slot, command: Command) -> None:
             c.error(slot, c.phrases.say(Own.HELLO_AGAIN))
             return
     c.forget_transaction()
-    c.dialogue.early = bool(len(c.lines))
+    c.dialogue.talked(Stage.HELLO, early=bool(len(c.lines)))
     c.dialogue.hello = Hello(command.verb, command.argument.decode("latin-1"))
     c.slot = slot
     c.ask(Stage.HELLO)
@@ -254,7 +254,7 @@ def _data(c: Conversation, slot: Slot, _command: Command) -> None:
     if envelope.binary:
         refuse_data(c, slot, c.phrases.say(Own.BINARY_BY_DATA), "protocol")  # RFC 3030 3
         return
-    c.dialogue.early = bool(len(c.lines))
+    c.dialogue.talked(Stage.DATA, early=bool(len(c.lines)))
     c.slot = slot
     c.ask(Stage.DATA)
 

@@ -16,7 +16,7 @@ from smtproxy.wire.replies import Reply
 def send(k: Carriage) -> None:
     """Send octets of the body, what lies on disk first."""
     upstream = k.upstream
-    size = k.kept + len(k.body)
+    size = len(k.front) + k.kept + len(k.body)
     if k.chunked and size and upstream is not None:
         _pass_on(k, compose_bdat(size))
         upstream.expect(Purpose.CHUNK)
@@ -30,13 +30,13 @@ def send(k: Carriage) -> None:
 
 
 def _pass_on(k: Carriage, command: bytes) -> None:
-    octets = k.body
+    octets, head = k.body, command + k.front
     if k.kept:
-        if command:
-            k.out.append(Forward(command))
+        if head:
+            k.out.append(Forward(head))
         k.out.append(ForwardKept())
-    elif command:
-        octets = command + octets  # one write
+    elif head:
+        octets = head + octets  # one write
     if octets:
         k.out.append(Forward(octets))
 

@@ -80,10 +80,13 @@ class Courier:
         k.body = octets
         self._start(Job.BODY)
 
-    def send_collected(self, octets: bytes, *, kept: int) -> None:
-        """Send what was collected before the reply that was just read, `kept` octets on disk first: no look between."""
+    def send_collected(self, octets: bytes, *, kept: int, front: bytes = b"") -> None:
+        """Send what was collected before the reply that was just read, `kept` octets on disk first: no look between.
+
+        `front` goes in front of these.
+        """
         k = self._k
-        k.body, k.kept = octets, kept
+        k.body, k.kept, k.front = octets, kept, front
         content.send(k)
 
     def finish(self, accepted: Accepted, terminator: bytes, fields: dict[str, object]) -> None:

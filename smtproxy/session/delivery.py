@@ -23,6 +23,9 @@ def judged(c: Conversation, verdict: Verdict) -> None:
         _fail(c, c.backend.failure or Heard(c.phrases.say(Own.BACKEND_LOST), "protocol"))
     else:
         c.accepted = verdict
+        if verdict.header and not reception.begun and c.transaction is not None:
+            reception.put_in_front(verdict.header)
+            c.transaction.changes.append("authentication_results")
         c.phase = Phase.SENDING
         if not reception.begun:
             c.courier.start_data()
@@ -31,7 +34,8 @@ def judged(c: Conversation, verdict: Verdict) -> None:
 def send_kept(c: Conversation, reception: Reception) -> None:
     """Send what was collected to the backend, which takes it: what lies on disk first."""
     reception.begun = True
-    c.courier.send_collected(reception.empty(), kept=reception.on_disk)
+    front, reception.front = reception.front, b""
+    c.courier.send_collected(reception.empty(), kept=reception.on_disk, front=front)
 
 
 def send_more(c: Conversation, reception: Reception) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.session.verdicts import Stage
 from smtproxy.wire.values import value
 
 
@@ -54,8 +55,8 @@ class Dialogue:
     """None: the client speaks in clear text."""
     proxy: str = ""
     """Address of the balancer it came through (PROXY protocol); empty: none."""
-    early: bool = False
-    """It talked before the reply to what is being judged. RFC 5321 4.3.1"""
+    early: tuple[Stage, ...] = ()
+    """Before which replies it talked: connection, last hello, DATA of this transaction. RFC 5321 4.3.1"""
     foreign: str = ""
     """The protocol it speaks instead of SMTP: HTTP or TLS; empty: none that we know."""
     hello: Hello | None = None
@@ -85,3 +86,8 @@ class Dialogue:
     """Answers of 4xx and 5xx."""
     octets_in: int = 0
     octets_out: int = 0
+
+    def talked(self, stage: Stage, *, early: bool) -> None:
+        """Note whether it talked before the reply that is due."""
+        others = tuple(one for one in self.early if one is not stage)
+        self.early = (*others, stage) if early else others

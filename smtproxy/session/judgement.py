@@ -54,6 +54,8 @@ def _apply(c: Conversation, verdict: Verdict) -> None:
         c.slot = None
         _refused(c, slot, verdict)
     else:
+        if stage is Stage.DATA and c.transaction is not None:
+            c.transaction.whole, c.transaction.header = verdict.whole, verdict.header
         _ACCEPTED[stage](c, slot)
 
 

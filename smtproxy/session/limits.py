@@ -64,6 +64,11 @@ class Limits:
     transfer_time: float = _limit(180, "RFC 5321 4.5.3.2.5: 3 minutes for a block of the body towards the backend")
     end_of_data_time: float = _limit(600, "RFC 5321 4.5.3.2.6: 10 minutes, never less (the contract)")
 
+    # Judging
+    lookup_time: float = _limit(10, "wait for facts before a verdict at RCPT; a tenth of what RFC 7208 4.6.4 gives SPF")
+    scan_time: float = _limit(60, "the same for a message; senders give up on the final reply long before 10 minutes")
+    lookups: int = _count(100, "questions to the DNS a session; SPF asks 10 and more for each of two names")
+
     # The log
     logged_recipients: int = _count(50, "recipients listed in a `message` line; the others are counted")
     logged_findings: int = _count(50, "findings listed in a line; the others are dropped, the deciding one is `by`")

@@ -27,10 +27,13 @@ class Reception:
         "begun",
         "chunk",
         "chunked",
+        "front",
         "intake",
         "mark",
+        "mode",
         "on_disk",
         "paused",
+        "prefix",
         "refusal",
         "started",
         "touched",
@@ -54,6 +57,12 @@ class Reception:
         self.intake = Intake(
             settings.newlines, settings.max_message_size, limits.header, chunks_in=chunks_in, chunks_out=chunks_out
         )
+        self.mode = settings.body
+        """How it travels."""
+        self.prefix = len(prefix)
+        """Octets of ours in front of the client's."""
+        self.front = b""
+        """Octets of ours that go in front of what lies on disk."""
         self.chunked = chunks_out
         self.chunk: Slot | None = None
         """The client's BDAT whose octets are being read."""
@@ -108,6 +117,21 @@ class Reception:
             return False
         self._in_memory += len(octets)
         return self._in_memory <= self._limit
+
+    def put_in_front(self, octets: bytes) -> None:
+        """Put octets of ours in front of everything; nothing must have left yet."""
+        if self.on_disk:
+            self.front = octets
+        else:
+            self._octets[:0] = octets
+
+    def as_sent(self, kept: bytes) -> bytes:
+        """Return the message as the client sent it, dots undone, without what is ours; `kept`: what lies on disk."""
+        octets = kept[self.prefix :] + self._octets if kept else bytes(memoryview(self._octets)[self.prefix :])
+        if self.chunked:
+            return octets
+        octets = (octets + self.intake.terminator.removesuffix(b".\r\n")).replace(b"\r\n.", b"\r\n")
+        return octets.removeprefix(b".")
 
     @property
     def leaving(self) -> int:

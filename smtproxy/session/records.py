@@ -35,6 +35,8 @@ class Event(StrEnum):
     SAMPLE_BACKEND = "sample_backend"
     ACCEPT_PAUSED = "accept_paused"
     ACCEPT_RESUMED = "accept_resumed"
+    CHECK_DEMOTED = "check_demoted"
+    CHECK_RESTORED = "check_restored"
     CRASH = "crash"
     LOG_LOST = "log_lost"
 
@@ -61,6 +63,8 @@ LEVELS: Mapping[Event, str] = {
     Event.SAMPLE_BACKEND: "warning",
     Event.ACCEPT_PAUSED: "error",
     Event.ACCEPT_RESUMED: "info",
+    Event.CHECK_DEMOTED: "error",
+    Event.CHECK_RESTORED: "info",
     Event.CRASH: "error",
     Event.LOG_LOST: "error",
 }
@@ -93,6 +97,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "octets_in": "octets read from the client",
         "octets_out": "octets written to the client",
         "backend_connections": "connections to the backend opened for this session",
+        "evidence": "as in `message`, of a refusal before the first transaction",
         "findings": "findings of the stages before a transaction, as in `message`",
         "duration": "seconds from accept to end",
         "waited": "seconds spent per kind of wait: client, backend, verdict, delay, tls",
@@ -131,7 +136,10 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "framing": "BDAT; or converted: `BDAT to DATA` (dots are doubled), `DATA to BDAT` (they are not any more); "
         "missing: DATA on both sides",
         "findings": "each finding: check, stage, reason, action, and what the check saw",
-        "changes": "what was changed: trace_header, newlines_normalised, final_newline_added, source_route_dropped",
+        "evidence": "what each verdict was based on, so that it can be judged again: version, client, hello, sender, "
+        "facts (known, or unknown with a reason), decisions",
+        "changes": "what was changed: trace_header, authentication_results, "
+        "authentication_results_removed, newlines_normalised, final_newline_added, source_route_dropped",
         "outcome": "delivered | rejected | deferred | dropped | aborted | unknown",
         "by": "who decided: backend, client, protocol, or the name of a check",
         "reply": "the reply the client got to the final dot, or to the command that ended the transaction",
@@ -235,6 +243,20 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.ACCEPT_RESUMED: {
         "listener": "name of the listener",
         "paused": "seconds for which nothing was accepted",
+    },
+    Event.CHECK_DEMOTED: {
+        "check": "its name; it says 4xx now where it would say 5xx, as it refuses far more than it used to",
+        "refused": "networks of clients it would have refused lately",
+        "judged": "networks of clients it judged in that time",
+        "good": "of those refused, senders that have had mail delivered before",
+        "usual": "share it used to refuse; null: not known yet",
+    },
+    Event.CHECK_RESTORED: {
+        "check": "its name; it is believed again",
+        "refused": "networks of clients it would have refused lately",
+        "judged": "networks of clients it judged in that time",
+        "good": "of those refused, senders that have had mail delivered before",
+        "usual": "share it used to refuse",
     },
     Event.CRASH: {
         "session": _IDS["session"],

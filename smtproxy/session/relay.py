@@ -51,6 +51,7 @@ from smtproxy.session.events import (
     Withdrawn,
 )
 from smtproxy.session.memory import Memory
+from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.tarpit import Tarpit
@@ -136,6 +137,11 @@ class Relay:
     def in_body(self) -> bool:
         """Whether the client's octets are a body."""
         return self._c.phase in (Phase.BODY, Phase.DROPPING)
+
+    @property
+    def held(self) -> Reception | None:
+        """The body whose verdict is awaited; None: none is."""
+        return self._c.reception if self._c.phase is Phase.VERDICT else None
 
     @property
     def lingers(self) -> bool:

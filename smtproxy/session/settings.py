@@ -90,4 +90,8 @@ class RelaySettings:
     client_tls: ClientTls = ClientTls.OFF
     banner_delay: float = 0.0
     """The banner is held back for this long, to see who talks before it."""
+    contact: str = ""
+    """Where a sender who was refused finds help; {session} stands for the id of the session."""
+    soft_bounce: bool = False
+    """No mail is refused for good by us."""
     limits: Limits = LIMITS

@@ -63,6 +63,10 @@ class Transaction:
     body: str | None = None
     framing: tuple[bool, bool] | None = None
     """Whether the body came by BDAT, and whether it goes by BDAT."""
+    whole: bool = False
+    """It must be judged as a whole."""
+    header: bytes = b""
+    """Fields of ours that the policy puts in front of it."""
     data_refused: tuple[Reply, str] | None = None
     """The policy's refusal of DATA, and the check that decided."""
     dot_at: float | None = None

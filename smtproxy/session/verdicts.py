@@ -37,6 +37,10 @@ class Accepted:
     """Findings in the form of the log."""
     delay: float = 0.0
     """Seconds to wait before the answer."""
+    whole: bool = False
+    """At DATA: the message must be judged as a whole, so it is held, in memory or on disk, before anything leaves."""
+    header: bytes = b""
+    """At DATA and MESSAGE: header fields of ours that go in front of the message, unless it has begun to leave."""
 
 
 @value

@@ -116,7 +116,8 @@ def test_our_names_are_found_in_a_hello(tmp_path: Path, name: str) -> None:
     observed = _judge(_load(tmp_path), Stage.HELLO, dialogue)
     assert isinstance(observed, Accepted)
     assert [note["reason"] for note in observed.notes] == ["hello_forged"]
-    assert isinstance(_judge(_load(tmp_path, '[checks.hello]\naction = "reject"\n'), Stage.HELLO, dialogue), Refused)
+    config = _load(tmp_path, '[checks.hello]\naction = "reject"\nearly = true\n')
+    assert isinstance(_judge(config, Stage.HELLO, dialogue), Refused)
 
 
 def test_a_pool_has_the_backends_servers_and_its_ceiling(tmp_path: Path) -> None:
@@ -152,14 +153,16 @@ def test_quotas_are_those_of_the_table(tmp_path: Path) -> None:
 
 
 def test_early_talk_and_other_protocols_are_judged_as_configured(tmp_path: Path) -> None:
-    early = Dialogue("id", "192.0.2.1", early=True)
+    early = Dialogue("id", "192.0.2.1", early=(Stage.CONNECT,))
     foreign = Dialogue("id", "192.0.2.1", foreign="HTTP")
     config = _load(tmp_path)
     assert isinstance(_judge(config, Stage.CONNECT, early), Accepted)
     dropped = _judge(config, Stage.PROTOCOL, foreign)
     assert isinstance(dropped, Refused)
     assert dropped.drop
-    config = _load(tmp_path, '[checks]\nearly_talker.action = "reject"\nnot_smtp.action = "observe"\n')
+    config = _load(
+        tmp_path, '[checks]\nearly_talker = { action = "reject", early = true }\nnot_smtp.action = "observe"\n'
+    )
     assert isinstance(_judge(config, Stage.CONNECT, early), Refused)
     assert isinstance(_judge(config, Stage.PROTOCOL, foreign), Accepted)
 
@@ -189,6 +192,6 @@ def test_the_tarpit_is_that_of_the_table_and_knows_clients_as_the_quotas_do(tmp_
     made = tarpit(config)
     entered = [made.enter(one) for one in ("192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1")]
     assert entered == ["", "max_per_client", "", "max_total"]
-    early = Dialogue("id", "192.0.2.1", early=True)
+    early = Dialogue("id", "192.0.2.1", early=(Stage.CONNECT,))
     tarpitted = _load(tmp_path, '[tarpit]\ndelay = "7s"\n[checks]\nearly_talker.action = "tarpit"\n')
     assert _judge(tarpitted, Stage.CONNECT, early).delay == 7.0

@@ -437,7 +437,13 @@ async def test_what_lay_in_the_socket_before_the_banner_was_said_too_early(mock_
                 await one.hear_the_end()
             await until(lambda: len(here.journal.of(Event.SESSION)) == 2)
             found = [line["findings"] for line in here.journal.of(Event.SESSION)]
-            note = {"check": "early_talker", "stage": "connect", "reason": "early_talker", "action": "observe"}
+            note = {
+                "check": "early_talker",
+                "stage": "connect",
+                "reason": "early_talker",
+                "action": "observe",
+                "before": "connect",
+            }
             assert found == [[], [note]]
 
 

@@ -5,10 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from smtproxy.policy.evidence import Evidence
-from smtproxy.policy.findings import Action, CheckSpec, Finding, OnError
-from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.exemptions import Match
+from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
+from smtproxy.policy.judge import Check, Override, Policy, Thresholds
+from smtproxy.policy.patterns import Patterns
 from smtproxy.policy.replies import Reason
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.envelope import Recipient
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.paths import Path
 from tests.policy.facts import PHRASES, nothing
 
 
@@ -29,7 +34,7 @@ def _check(
     on_error: OnError = OnError.PASS,
     stage: Stage = Stage.MAIL,
 ) -> Check:
-    return Check(CheckSpec(name, frozenset({stage}), dict, run, duty=duty), None, action, on_error)
+    return Check(CheckSpec(name, frozenset({stage}), dict, run, duty=duty), None, action, on_error, early=True)
 
 
 def _judge(*checks: Check, stage: Stage = Stage.MAIL) -> Verdict:
@@ -130,3 +135,92 @@ def test_a_check_that_crashes(duty: bool, action: Action, on_error: OnError, acc
 def test_the_same_evidence_gives_the_same_verdict() -> None:
     checks = (_check("a", _finds(_FOUND)), _check("b", _finds(_FOUND), Action.DEFER))
     assert _judge(*checks) == _judge(*checks)
+
+
+def _judgement(name: str, action: Action, stage: Stage, *, weight: float = 1.0, soft: bool = False) -> Check:
+    spec = CheckSpec(name, frozenset({stage}), dict, _finds(_FOUND))
+    return Check(spec, None, action, weight=weight, soft_bounce=soft)
+
+
+@pytest.mark.parametrize("home", [Stage.CONNECT, Stage.HELLO, Stage.MAIL])
+def test_what_was_found_before_is_spoken_at_rcpt(home: Stage) -> None:
+    policy = Policy((_judgement("a", Action.REJECT, home),))
+    before = policy.judge(nothing(home), PHRASES)
+    assert isinstance(before, Accepted)
+    # The session line shows it already; what MAIL shows is on one line with RCPT anyway.
+    assert [(note["applied"], note["because"]) for note in before.notes] == [("observe", "spoken at RCPT")] * (
+        home is not Stage.MAIL
+    )
+    spoken = policy.judge(nothing(Stage.RECIPIENT), PHRASES)
+    assert isinstance(spoken, Refused)
+    assert (spoken.by, spoken.reply.code) == ("a", 550)
+    assert policy.judge(nothing(Stage.DATA), PHRASES) == Accepted(Stage.DATA)
+
+
+@pytest.mark.parametrize(
+    ("weights", "code"),
+    [((1.0, 1.9), None), ((1.0, 2.0), 450), ((3.0, 1.9), 450), ((3.0, 2.0), 550), ((5.0, -3.0), None)],
+)
+def test_a_sum_is_compared_with_the_thresholds(weights: tuple[float, ...], code: int | None) -> None:
+    checks = tuple(
+        _judgement(f"c{place}", Action.SCORE, Stage.CONNECT, weight=weight) for place, weight in enumerate(weights)
+    )
+    policy = Policy(checks, thresholds=Thresholds(defer=3.0, reject=5.0))
+    for stage in (Stage.RECIPIENT, Stage.MESSAGE):
+        verdict = policy.judge(nothing(stage), PHRASES)
+        if code is None:
+            assert isinstance(verdict, Accepted)
+        else:
+            assert isinstance(verdict, Refused)
+            assert (verdict.by, verdict.reply.code) == ("score", code)
+    assert isinstance(policy.judge(nothing(Stage.DATA), PHRASES), Accepted)
+
+
+@pytest.mark.parametrize(("everywhere", "here"), [(True, False), (False, True)])
+def test_soft_bounce_says_4xx_where_5xx_was_due(everywhere: bool, here: bool) -> None:
+    policy = Policy((_judgement("a", Action.REJECT, Stage.RECIPIENT, soft=here),), soft_bounce=everywhere)
+    verdict = policy.judge(nothing(Stage.RECIPIENT), PHRASES)
+    assert isinstance(verdict, Refused)
+    assert verdict.reply.code == 450
+    assert [(note["action"], note["applied"]) for note in verdict.notes] == [("reject", "defer")]
+
+
+@pytest.mark.parametrize("action", [Action.REJECT, Action.DROP])
+def test_a_check_that_is_not_believed_defers(action: Action) -> None:
+    evidence = nothing(Stage.RECIPIENT)
+    demoted = Evidence(evidence.stage, evidence.dialogue, demoted=frozenset({"a"}))
+    verdict = Policy((_judgement("a", action, Stage.RECIPIENT),)).judge(demoted, PHRASES)
+    assert isinstance(verdict, Refused)
+    assert (verdict.reply.code, verdict.drop) == (450, False)
+
+
+@pytest.mark.parametrize(("on_error", "accepted"), [(OnError.PASS, True), (OnError.DEFER, False)])
+@pytest.mark.parametrize("action", [Action.REJECT, Action.OBSERVE])
+def test_not_knowing_does_what_on_error_says(action: Action, on_error: OnError, accepted: bool) -> None:
+    spec = CheckSpec("a", frozenset({Stage.RECIPIENT}), dict, lambda *_: CannotTell("spf", "timeout"))
+    verdict = Policy((Check(spec, None, action, on_error),)).judge(nothing(Stage.RECIPIENT), PHRASES)
+    assert isinstance(verdict, Accepted) is (accepted or action is Action.OBSERVE)
+    (note,) = verdict.notes
+    assert (note["reason"], note["fact"], note["unknown"]) == ("cannot_check", "spf", "timeout")
+    if isinstance(verdict, Refused):
+        assert verdict.reply.code == 451
+
+
+def test_recipients_whose_message_would_be_judged_otherwise_come_again() -> None:
+    strict, mild = _judgement("m", Action.REJECT, Stage.MESSAGE), _judgement("m", Action.OBSERVE, Stage.MESSAGE)
+    early_only = _judgement("e", Action.OBSERVE, Stage.CONNECT)
+    policy = Policy(
+        (strict, early_only),
+        overrides=(
+            Override("sales", Match(recipients=Patterns(["sales@example.org"])), (mild, early_only)),
+            Override("info", Match(recipients=Patterns(["info@example.org"])), (strict,)),
+        ),
+    )
+    plain, sales, info = (Path(name, "example.org") for name in ("user", "sales", "info"))
+    for first, second, code in ((plain, sales, 452), (sales, plain, 452), (plain, info, None), (plain, plain, None)):
+        dialogue = Dialogue("s", "192.0.2.1", recipient=Recipient(second))
+        verdict = policy.judge(Evidence(Stage.RECIPIENT, dialogue, standing=first), PHRASES)
+        assert (verdict.reply.code if isinstance(verdict, Refused) else None) == code
+    for to, code in ((plain, 550), (sales, None)):
+        verdict = policy.judge(Evidence(Stage.MESSAGE, Dialogue("s", "192.0.2.1"), standing=to), PHRASES)
+        assert (verdict.reply.code if isinstance(verdict, Refused) else None) == code

@@ -57,6 +57,26 @@ def test_nothing_of_us_is_a_final_acceptance_of_mail(occasion: Occasion) -> None
     assert not TABLE[occasion].enhanced.startswith("2.6")
 
 
+def test_help_stands_in_front_of_the_reason() -> None:
+    phrases = Phrasebook("mx.example.org", _ID, "https://example.org/mail?id={session}")
+    reply = phrases.say(Reason.FOREIGN_RECIPIENT)
+    first, last = reply.encode().decode().splitlines()
+    assert first == f"550-5.7.1 https://example.org/mail?id={_ID}"
+    assert last.startswith("550 5.7.1 Relaying denied")
+    assert last.endswith(f"[{_ID}]")
+    assert phrases.say(Own.RESET) == _PHRASES.say(Own.RESET)
+
+
+@pytest.mark.parametrize("occasion", _OCCASIONS, ids=str)
+def test_soft_bounce_refuses_no_mail_for_good(occasion: Occasion) -> None:
+    hard, soft = _PHRASES.say(occasion), Phrasebook("mx.example.org", _ID, soft=True).say(occasion)
+    if hard.code < 500 or hard.code in (500, 502, 503, 504):
+        assert soft == hard
+    else:
+        assert soft.code // 100 == 4
+        assert soft.encode()[4:5] == b"4"
+
+
 def test_the_banner_is_our_name() -> None:
     assert _PHRASES.say(Own.BANNER).encode() == b"220 mx.example.org ESMTP\r\n"
 

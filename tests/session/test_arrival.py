@@ -47,7 +47,13 @@ def test_who_talks_before_the_banner_is_noticed_at_once_and_answered() -> None:
     lab.send(b"OP\r\nEHLO client.example\r\n")
     lab.send(b"QUIT\r\n")
     assert lab.codes == [220, 250, 250, 221]
-    note = {"check": "early_talker", "stage": "connect", "reason": "early_talker", "action": "observe"}
+    note = {
+        "check": "early_talker",
+        "stage": "connect",
+        "reason": "early_talker",
+        "action": "observe",
+        "before": "connect",
+    }
     assert lab.log[-1][1]["findings"] == [note]
 
 

@@ -153,7 +153,7 @@ def test_who_talks_before_the_reply_to_data_is_noticed() -> None:
 
 def early(action: Action) -> Policy:
     """A policy that looks at nothing but early talk."""
-    return Policy((Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), action),))
+    return Policy((Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), action, early=True),))
 
 
 @pytest.mark.parametrize(("action", "code"), [(Action.REJECT, 554), (Action.DEFER, 421), (Action.DROP, 521)])

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from smtproxy.app.config.backends import Backend, checked_name
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.domains import checked_domain
+from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.quotas import Quotas
@@ -60,6 +61,16 @@ def _empty() -> Any:  # noqa: ANN401 - a table, until validation makes it what t
     return {}
 
 
+def _contact(value: str) -> str:
+    if len(value) > LONGEST_CONTACT or not (value.isascii() and value.isprintable()):
+        raise ValueError(f"must be at most {LONGEST_CONTACT} printable ASCII characters: it stands in a reply")
+    return value
+
+
+LONGEST_CONTACT: Final = 200
+"""A line of a reply has at most 512 octets (RFC 5321 4.5.3.1.5), some clients show no more than half of it."""
+
+
 class Server(BaseModel):
     """The table [server]: this smtproxy as a whole."""
 
@@ -80,6 +91,14 @@ class Server(BaseModel):
             "Changed by a restart only.",
         ),
     ] = 1
+    contact: Annotated[
+        str,
+        AfterValidator(_contact),
+        Field(
+            description='Where a sender who was refused finds help, as in "https://example.org/mail?id={session}" or '
+            '"+49 30 1234": a line of its own in front of the reason. {session} becomes the id of the session.'
+        ),
+    ] = ""
     drain_timeout: Annotated[
         Duration, Field(description="How long running sessions may go on after SIGTERM before they are cut off.")
     ] = 60.0
@@ -121,6 +140,20 @@ class Config(BaseModel):
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
     quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
+    soft_bounce: bool = Field(
+        default=False, description="Say 4xx wherever smtproxy itself would say 5xx: nothing is refused for good."
+    )
+    score: Score = Field(default=Score(), description="What follows from a sum of findings.")
+    default_exemptions: bool = Field(
+        default=True,
+        description="This machine itself is exempt from all judgements, and postmaster and abuse of every domain from "
+        "those that believe lists.",
+    )
+    exemptions: Annotated[
+        tuple[Exemption, ...], LIST, Field(description="Whom judgements are not for, besides the default ones.")
+    ] = ()
+    policy: Annotated[tuple[PolicyBlock, ...], LIST, Field(description="Other settings of judgements, for some.")] = ()
+    governor: Governor = Field(default=Governor(), description="Keeps a check that goes mad from refusing for good.")
     tarpit: Tarpit = Field(default=Tarpit(), description="How long the action tarpit delays, and how many at once.")
     backends: Annotated[
         dict[Annotated[str, AfterValidator(checked_name)], Backend],

@@ -9,6 +9,7 @@ nothing.
 `observe` by default: scripts and old devices talk early, too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smtproxy.policy.evidence import Evidence
@@ -23,8 +24,13 @@ class EarlyTalkerOptions:
 
 
 def early_talker(_options: EarlyTalkerOptions, evidence: Evidence) -> Finding | None:
-    """Find clients that did not wait for the reply that is being decided."""
-    return Finding(Reason.EARLY_TALKER) if evidence.dialogue.early else None
+    """Find clients that did not wait for the reply that is being decided; at RCPT, for one of those before it."""
+    asked = _ASKED.get(evidence.stage, (evidence.stage,))
+    before = [stage.value for stage in asked if stage in evidence.dialogue.early]
+    return Finding(Reason.EARLY_TALKER, {"before": ", ".join(before)}) if before else None
+
+
+_ASKED: Mapping[Stage, tuple[Stage, ...]] = {Stage.RECIPIENT: (Stage.CONNECT, Stage.HELLO)}
 
 
 CHECK = CheckSpec("early_talker", frozenset({Stage.CONNECT, Stage.HELLO, Stage.DATA}), EarlyTalkerOptions, early_talker)

@@ -9,7 +9,7 @@ from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.verdicts import Stage
 from tests.policy.facts import nothing
 
-_EARLY = Dialogue("testsession", "192.0.2.10", early=True)
+_EARLY = Dialogue("testsession", "192.0.2.10", early=(Stage.CONNECT, Stage.HELLO, Stage.DATA))
 
 
 @pytest.mark.parametrize("stage", sorted(CHECK.stages, key=str))

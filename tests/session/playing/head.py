@@ -84,9 +84,9 @@ class Head:
                 Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(mode)),
                 Check(loops.CHECK, loops.LoopsOptions(**hops)),
                 Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions(**options)),
-                Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), early),
+                Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), early, early=True),
                 Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), foreign),
-                Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), forged),
+                Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), forged, early=True),
             )
         )
 

@@ -1,0 +1,408 @@
+"""Facts gathered for one session: lookups start as soon as their input is there, once each, and deliver to the judge.
+
+A lookup is asked from memory first, on the spot: where everything is cached a session makes no task and waits for
+nothing. What has to be fetched runs beside the session, in the worker's nursery, and is cancelled when nobody can use
+it any more. A verdict waits for the facts that its stage needs, and no longer than `lookup_time` (of a message:
+`scan_time`): then they are unknown, which is a value.
+
+It decides nothing about mail: the policy does, and the docket keeps what it decided on.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import trio
+
+from smtproxy.network.dns.answers import Resolver
+from smtproxy.network.inquiry import AnyLookup, MessageTooLarge, NotAtHand
+from smtproxy.network.waiting import Waiting
+from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.evidence import Evidence, Fact, Unknown
+from smtproxy.policy.exemptions import proven
+from smtproxy.policy.facts import FACTS, Key, Scope
+from smtproxy.policy.governor import Change, Governor
+from smtproxy.policy.judge import Policy
+from smtproxy.policy.recording import Docket
+from smtproxy.policy.replies import Phrasebook
+from smtproxy.session.dialogue import Dialogue
+from smtproxy.session.events import Judged
+from smtproxy.session.records import Event, Journal
+from smtproxy.session.settings import RelaySettings
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
+from smtproxy.wire.paths import Path
+
+T = TypeVar("T")
+
+_BEGINS: Mapping[Stage, tuple[Scope, ...]] = {
+    Stage.CONNECT: (Scope.SESSION,),
+    Stage.HELLO: (Scope.HELLO,),
+    Stage.MAIL: (Scope.TRANSACTION, Scope.RECIPIENT, Scope.MESSAGE),
+    Stage.RECIPIENT: (Scope.RECIPIENT,),
+    Stage.MESSAGE: (Scope.MESSAGE,),
+}
+"""What each stage makes stale."""
+_STARTS: Mapping[Stage, Scope] = {
+    Stage.CONNECT: Scope.SESSION,
+    Stage.HELLO: Scope.HELLO,
+    Stage.MAIL: Scope.TRANSACTION,
+    Stage.RECIPIENT: Scope.RECIPIENT,
+    Stage.MESSAGE: Scope.MESSAGE,
+}
+"""What can be looked up from a stage on."""
+_IN_TIME = 0.5
+"""Seconds that a verdict about a message leaves to the deadline of its session."""
+_NOTHING: frozenset[Key[Any]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """Where the sessions of a worker get their facts from."""
+
+    lookups: Mapping[str, AnyLookup]
+    """By the name of the fact."""
+    nursery: trio.Nursery
+    """In which lookups run that take time."""
+    at_hand: Resolver
+    """Answers from memory, or raises NotAtHand."""
+    resolver: Callable[[int], Resolver]
+    """Makes the DNS of one session, with so many questions."""
+    journal: Journal
+    time: Callable[[], float]
+    """Seconds since 1970."""
+    results: Callable[[Evidence], bytes] | None = None
+    """Makes the Authentication-Results field; None: there is to be none."""
+    governor: Governor | None = None
+    acquaintances: Acquaintances = field(default_factory=Acquaintances)
+
+
+class _Flight:
+    """A lookup that is under way."""
+
+    __slots__ = ("landed", "scope", "stale")
+
+    def __init__(self) -> None:
+        self.landed = trio.Event()
+        self.scope = trio.CancelScope()
+        self.stale = False
+
+
+class Gathering:
+    """The facts of one session, and the judge who asks for them."""
+
+    __slots__ = (
+        "_closed",
+        "_dialogue",
+        "_dns",
+        "_docket",
+        "_early",
+        "_facts",
+        "_flights",
+        "_missing",
+        "_octets",
+        "_phrases",
+        "_policy",
+        "_settings",
+        "_sources",
+        "_wanted",
+        "message",
+    )
+
+    def __init__(
+        self, policy: Policy, dialogue: Dialogue, phrases: Phrasebook, settings: RelaySettings, sources: Sources | None
+    ) -> None:
+        """Know nothing yet. Without sources every fact is unknown, and every verdict there on the spot."""
+        self._policy = policy
+        self._dialogue = dialogue
+        self._phrases = phrases
+        self._settings = settings
+        self._sources = sources
+        self._facts: dict[str, Fact[Any]] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._wanted = _NOTHING
+        self._missing: frozenset[str] = frozenset()
+        self._docket: Docket | None = None
+        self._early: Docket | None = None
+        """Refusals before the first transaction."""
+        self._dns: Resolver | None = None
+        self._octets: bytes | None = None
+        self._closed = False
+        self.message: Callable[[], Awaitable[bytes]] | None = None
+        """Reads the message that is held; there only while its verdict is awaited. Set by the driver."""
+
+    # The relay's questions
+
+    def judge(self, stage: Stage) -> Verdict | None:
+        """Return the verdict, or None: it comes as an event, see `wait`."""
+        if self._sources is not None:
+            self._enter(stage, self._sources)
+        evidence = self._evidence(stage)
+        if self._wanted:
+            missing = self._policy.needs(evidence) - self._facts.keys()
+            if missing:
+                self._missing = missing
+                return None
+        return self._decide(evidence)
+
+    def wait(self, stage: Stage, waiting: Waiting, due: float) -> None:
+        """Give the verdict of a stage to its session when its facts are there, or its time is up, before `due`."""
+        if self._sources is not None:
+            self._sources.nursery.start_soon(self._wait, stage, waiting, due)
+
+    def close(self) -> None:
+        """The session is over: nobody needs what is still being looked up."""
+        self._closed = True
+        self.message = self._octets = None
+        for flight in self._flights.values():
+            flight.stale = True
+            flight.scope.cancel()
+        self._flights.clear()
+
+    def recorded(self, event: Event, fields: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the fields of a line with the evidence added; learn from how a message ended."""
+        if event is Event.SESSION:
+            docket, self._early = self._early, None
+        else:
+            docket, self._docket = self._docket, None
+            if fields["outcome"] == "delivered" and self._sources is not None and self._wanted:
+                self._sources.acquaintances.delivered(self._dialogue.client, self._proven(), trio.current_time())
+        return fields if docket is None else {**fields, "evidence": docket.record(self._dialogue)}
+
+    @property
+    def acquainted(self) -> bool:
+        """Whether the client has a good history."""
+        sources = self._sources
+        return sources is not None and sources.acquaintances.good(self._dialogue.client, (), trio.current_time())
+
+    # Facts
+
+    def _enter(self, stage: Stage, sources: Sources) -> None:
+        """Forget what a stage makes stale, and begin to look up what it makes possible."""
+        if stage is Stage.CONNECT:
+            self._wanted = self._policy.wanted(self._dialogue.client)
+        if stage is Stage.MAIL:
+            self._docket = Docket()
+        if not self._wanted or stage not in _STARTS:
+            return
+        stale = _BEGINS[stage]
+        for name in [name for name in self._facts if FACTS[name].scope in stale]:
+            del self._facts[name]
+        self._call_off(*stale)
+        for key in self._wanted:
+            if key.scope is _STARTS[stage] and key.name not in self._facts and key.name not in self._flights:
+                self._start(key, sources)
+
+    def _call_off(self, *stale: Scope) -> None:
+        for name in [name for name in self._flights if FACTS[name].scope in stale]:
+            flight = self._flights.pop(name)
+            flight.stale = True
+            flight.scope.cancel()
+
+    def _start(self, key: Key[Any], sources: Sources) -> None:
+        """Look a fact up: from memory if it is there, else beside the session."""
+        lookup = sources.lookups.get(key.name)
+        if lookup is None:
+            self._facts[key.name] = Unknown("not_configured")
+            return
+        fact = self._at_hand(lookup, sources) if lookup.quick else None
+        if fact is not None:
+            self._facts[key.name] = fact
+            return
+        if self._dns is None:
+            self._dns = sources.resolver(self._settings.limits.lookups)
+        flight = self._flights[key.name] = _Flight()
+        sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False), sources.journal)
+
+    def _at_hand(self, lookup: AnyLookup, sources: Sources) -> Fact[Any] | None:
+        asking = lookup.find(self._inquiry(quick=True))
+        try:
+            asking.__await__().send(None)
+        except StopIteration as found:
+            made: Fact[Any] = found.value
+            return made
+        except NotAtHand:
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever a lookup does, the session goes on
+            self._crashed(lookup, error, sources.journal)
+            return Unknown("crashed")
+        asking.close()  # type: ignore[attr-defined] # a coroutine that waits for something else than the DNS
+        return None
+
+    async def _fly(self, lookup: AnyLookup, flight: _Flight, inquiry: "_Inquiry", journal: Journal) -> None:
+        fact: Fact[Any] = Unknown("cancelled")
+        try:
+            with flight.scope:
+                fact = await lookup.find(inquiry)
+        except MessageTooLarge:
+            fact = Unknown("too large")
+        except NotAtHand:
+            fact = Unknown("timeout")  # the verdict about the message was given without it
+        except Exception as error:  # noqa: BLE001 - whatever a lookup does, the worker and the session go on
+            self._crashed(lookup, error, journal)
+            fact = Unknown("crashed")
+        finally:
+            if not flight.stale:
+                self._facts[lookup.key.name] = fact
+                self._flights.pop(lookup.key.name, None)
+            flight.landed.set()
+
+    def _crashed(self, lookup: AnyLookup, error: Exception, journal: Journal) -> None:
+        journal.record(
+            Event.CRASH,
+            {
+                "session": self._dialogue.session,
+                "where": f"lookup {lookup.key.name}",
+                "error": error,
+                "traceback": error.__traceback__,
+            },
+        )
+
+    async def fact(self, key: Key[T], *, quick: bool) -> Fact[T]:
+        """Return a fact that a lookup asks for."""
+        sources = self._sources
+        if key.name not in self._facts and key.name not in self._flights and sources is not None:
+            if quick:
+                lookup = sources.lookups.get(key.name)
+                found = None if lookup is None or not lookup.quick else self._at_hand(lookup, sources)
+                if lookup is not None and found is None:
+                    raise NotAtHand
+                self._facts[key.name] = Unknown("not_configured") if found is None else found
+            else:
+                self._start(key, sources)
+        flight = self._flights.get(key.name)
+        if flight is not None:
+            if quick:
+                raise NotAtHand
+            await flight.landed.wait()
+        return self._facts.get(key.name, Unknown("cancelled"))
+
+    async def octets(self) -> bytes:
+        """Return the message that is being judged, read once for all who ask."""
+        if self._octets is None:
+            if self.message is None:
+                raise NotAtHand
+            self._octets = await self.message()
+        return self._octets
+
+    def _inquiry(self, *, quick: bool) -> "_Inquiry":
+        dialogue, sources = self._dialogue, self._sources
+        return _Inquiry(
+            self,
+            quick=quick,
+            dns=sources.at_hand if quick and sources is not None else self._dns,
+            client=dialogue.client,
+            hello="" if dialogue.hello is None else dialogue.hello.name,
+            sender=None if dialogue.envelope is None else dialogue.envelope.sender,
+            recipient=None if dialogue.recipient is None else dialogue.recipient.path,
+            now=0.0 if sources is None else sources.time(),
+        )
+
+    def _proven(self) -> frozenset[str]:
+        return proven(Evidence(Stage.MESSAGE, self._dialogue, self._facts))
+
+    # Verdicts
+
+    def _evidence(self, stage: Stage) -> Evidence:
+        sources = self._sources
+        return Evidence(
+            stage,
+            self._dialogue,
+            self._facts,
+            self._standing(stage),
+            frozenset() if sources is None or sources.governor is None else sources.governor.demoted,
+        )
+
+    def _standing(self, stage: Stage) -> Path | None:
+        """Return the first recipient that was not refused; the one that is being judged is none of them yet."""
+        envelope = self._dialogue.envelope
+        if envelope is None or stage in (Stage.CONNECT, Stage.HELLO, Stage.MAIL, Stage.PROTOCOL):
+            return None
+        judged = self._dialogue.recipient if stage is Stage.RECIPIENT else None
+        for one in envelope.recipients:
+            if one is not judged and (one.reply is None or one.reply.kind == 2):
+                return one.path
+        return None
+
+    async def _wait(self, stage: Stage, waiting: Waiting, due: float) -> None:
+        limits = self._settings.limits
+        patience = limits.scan_time if stage is Stage.MESSAGE else limits.lookup_time
+        with trio.move_on_at(min(trio.current_time() + patience, due - _IN_TIME)):
+            for name in self._missing:
+                flight = self._flights.get(name)
+                if flight is not None:
+                    await flight.landed.wait()
+        for name in self._missing:
+            self._facts.setdefault(name, Unknown("timeout"))
+        if not self._closed:
+            waiting.wake(Judged(self._decide(self._evidence(stage))))
+
+    def _decide(self, evidence: Evidence) -> Verdict:
+        verdict = self._policy.judge(evidence, self._phrases)
+        stage, sources = evidence.stage, self._sources
+        if stage is Stage.PROTOCOL or sources is None:
+            return verdict
+        self.message = self._octets = None
+        if stage is Stage.MESSAGE:
+            self._call_off(Scope.MESSAGE)
+        if sources.governor is not None:
+            self._govern(evidence, verdict, sources, sources.governor)
+        if self._docket is not None and stage not in (Stage.CONNECT, Stage.HELLO):
+            self._docket.note(evidence, verdict)
+        elif isinstance(verdict, Refused):
+            self._early = self._early or Docket()
+            self._early.note(evidence, verdict)
+        if isinstance(verdict, Accepted) and stage in (Stage.DATA, Stage.MESSAGE) and self._wanted:
+            return self._dressed(evidence, verdict, sources.results)
+        return verdict
+
+    def _dressed(self, evidence: Evidence, verdict: Accepted, results: Callable[[Evidence], bytes] | None) -> Accepted:
+        """Say at DATA whether the message must be held; put Authentication-Results in front as late as is possible."""
+        whole = any(key.scope is Scope.MESSAGE for key in self._wanted)
+        if evidence.stage is Stage.DATA:
+            header = b"" if whole or results is None else results(evidence)
+            return Accepted(verdict.stage, verdict.notes, verdict.delay, whole=whole, header=header)
+        header = results(evidence) if whole and results is not None else b""
+        return Accepted(verdict.stage, verdict.notes, verdict.delay, header=header)
+
+    def _govern(self, evidence: Evidence, verdict: Verdict, sources: Sources, governor: Governor) -> None:
+        asked = self._policy.governed(evidence)
+        if not asked:
+            return
+        now = trio.current_time()
+        good = bool(verdict.notes) and sources.acquaintances.good(self._dialogue.client, self._proven(), now)
+        for change in governor.saw(asked, verdict.notes, self._dialogue.client, now, good=good):
+            sources.journal.record(Event.CHECK_DEMOTED if change.demoted else Event.CHECK_RESTORED, _told(change))
+
+
+def _told(change: Change) -> Mapping[str, object]:
+    return {
+        "check": change.check,
+        "refused": change.refused,
+        "judged": change.judged,
+        "good": change.good,
+        "usual": None if change.usual is None else round(change.usual, 4),
+    }
+
+
+@dataclass(slots=True, eq=False)
+class _Inquiry:
+    """What a lookup may ask: a view of the session at the moment it started."""
+
+    gathering: Gathering
+    quick: bool
+    dns: Any
+    client: str
+    hello: str
+    sender: Path | None
+    recipient: Path | None
+    now: float
+
+    async def fact(self, key: Key[T]) -> Fact[T]:
+        """See `Inquiry`."""
+        return await self.gathering.fact(key, quick=self.quick)
+
+    async def message(self) -> bytes:
+        """See `Inquiry`."""
+        if self.quick:
+            raise NotAtHand
+        return await self.gathering.octets()

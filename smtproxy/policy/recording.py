@@ -1,0 +1,201 @@
+"""The record of decisions: what each verdict of a transaction was based on, as the `message` line keeps it, and back.
+
+`Docket.record()` makes the plain form, `restore()` the evidence again; the policy is the function between them, so the
+same configuration gives the same verdicts, and another one shows what it would have done. The form has a version
+(`facts.VERSION`). Nothing of a message's content is in it.
+
+Facts that changed between two decisions of a transaction (one was late) stand with the decision, the others once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
+from smtproxy.policy.facts import FACTS, VERSION
+from smtproxy.policy.facts import restore as restored
+from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts, Tls
+from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.session.verdicts import Refused, Stage, Verdict
+from smtproxy.wire.commands import Parameters
+from smtproxy.wire.errors import PeerError
+from smtproxy.wire.paths import Path, parse_path
+
+MOST = 50
+"""Decisions of one transaction that are recorded; those about the recipients listed in the line, and the message's."""
+
+
+@dataclass(slots=True)
+class _Decision:
+    stage: Stage
+    facts: Mapping[str, Fact[Any]]
+    demoted: frozenset[str]
+    standing: Path | None
+    recipient: Path | None
+    parameters: Parameters
+    number: int
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Docket:
+    """The decisions of a session, or of one of its transactions."""
+
+    decisions: list[_Decision] = field(default_factory=list)
+    more: int = 0
+    """Decisions that are not recorded."""
+
+    def note(self, evidence: Evidence, verdict: Verdict) -> None:
+        """Keep a decision. The facts are copied: some may still come, but they were not known to it."""
+        recipient = evidence.dialogue.recipient if evidence.stage is Stage.RECIPIENT else None
+        if len(self.decisions) >= MOST and evidence.stage is Stage.RECIPIENT:
+            self.more += 1
+            return
+        envelope = evidence.dialogue.envelope
+        self.decisions.append(
+            _Decision(
+                evidence.stage,
+                dict(evidence.facts),
+                evidence.demoted,
+                evidence.standing,
+                None if recipient is None else recipient.path,
+                () if recipient is None else recipient.parameters,
+                0 if envelope is None else len(envelope.recipients),
+                verdict,
+            )
+        )
+
+    def record(self, dialogue: Dialogue) -> dict[str, object]:
+        """Return the plain form."""
+        last = self.decisions[-1].facts if self.decisions else {}
+        plain: dict[str, object] = {"v": VERSION, "client": dialogue.client}
+        if dialogue.hello is not None:
+            plain["hello"] = [dialogue.hello.verb, dialogue.hello.name]
+        if dialogue.tls is not None:
+            plain["tls"] = [dialogue.tls.version, dialogue.tls.cipher]
+        if dialogue.early:
+            plain["early"] = [stage.value for stage in dialogue.early]
+        if dialogue.envelope is not None:
+            plain["sender"] = _written(dialogue.envelope.sender)
+            if dialogue.envelope.parameters:
+                plain["parameters"] = [list(one) for one in dialogue.envelope.parameters]
+        if dialogue.declared_size is not None:
+            plain["declared_size"] = dialogue.declared_size
+        if dialogue.message is not None:
+            message = dialogue.message
+            plain["message"] = {
+                "size": message.size,
+                "bare_newlines": message.bare_newlines,
+                "dot_line": message.dot_line,
+                "received": message.received,
+            }
+        plain["facts"] = {name: _plain(fact) for name, fact in last.items()}
+        plain["decisions"] = [_decided(one, last) for one in self.decisions]
+        if self.more:
+            plain["decisions_cut"] = self.more
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One decision as it was recorded."""
+
+    evidence: Evidence
+    verdict: str
+    """accepted, or the code of the reply."""
+    by: str
+    """Who refused; empty: nobody."""
+
+
+def outcome(verdict: Verdict) -> tuple[str, str]:
+    """Return a verdict as it is recorded: "accepted" or the code of the reply, and who decided."""
+    return (str(verdict.reply.code), verdict.by) if isinstance(verdict, Refused) else ("accepted", "")
+
+
+def restore(plain: Mapping[str, Any], session: str = "", listener: str = "") -> list[Recorded]:
+    """Make the evidence of all recorded decisions. Raises ValueError: it is no such record, or was cut."""
+    del listener
+    if plain.get("v") != VERSION:
+        raise ValueError(f"record of version {plain.get('v')}; this smtproxy reads {VERSION}")
+    try:
+        return [_restored(plain, one, session) for one in plain["decisions"]]
+    except (KeyError, TypeError, AttributeError, PeerError) as error:
+        raise ValueError(f"record is not whole: {error!r}") from None
+
+
+def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) -> Recorded:
+    dialogue = Dialogue(session, plain["client"])
+    if "hello" in plain:
+        dialogue.hello = Hello(*plain["hello"])
+    if "tls" in plain:
+        dialogue.tls = Tls(*plain["tls"])
+    dialogue.early = tuple(Stage(name) for name in plain.get("early", ()))
+    dialogue.declared_size = plain.get("declared_size")
+    stage = Stage(one["stage"])
+    if "sender" in plain:
+        dialogue.envelope = Envelope(_path(plain["sender"]), _parameters(plain.get("parameters", ())))
+    if "to" in one:
+        dialogue.recipient = Recipient(_path(one["to"]), _parameters(one.get("parameters", ())))
+    if dialogue.envelope is not None:
+        placeholder = dialogue.recipient or Recipient(Path("unknown", "invalid"))
+        dialogue.envelope.recipients.extend([placeholder] * one.get("number", 0))
+    if stage is Stage.MESSAGE:
+        message = plain["message"]
+        dialogue.message = MessageFacts(
+            message["size"], message["bare_newlines"], message["dot_line"], message["received"], None
+        )
+    facts = {**plain["facts"], **one.get("facts", {})}
+    evidence = Evidence(
+        stage,
+        dialogue,
+        {name: _fact(name, fact) for name, fact in facts.items() if fact is not None},
+        _path(one["standing"]) if "standing" in one else None,
+        frozenset(one.get("demoted", ())),
+    )
+    return Recorded(evidence, one["verdict"], one.get("by", ""))
+
+
+def _decided(one: _Decision, last: Mapping[str, Fact[Any]]) -> dict[str, object]:
+    verdict, by = outcome(one.verdict)
+    plain: dict[str, object] = {"stage": one.stage.value, "verdict": verdict}
+    if by:
+        plain["by"] = by
+    if one.recipient is not None:
+        plain["to"] = _written(one.recipient)
+        if one.parameters:
+            plain["parameters"] = [list(each) for each in one.parameters]
+    if one.number:
+        plain["number"] = one.number
+    if one.standing is not None:
+        plain["standing"] = _written(one.standing)
+    if one.demoted:
+        plain["demoted"] = sorted(one.demoted)
+    if one.facts is not last:
+        differing = {name: _plain(fact) for name, fact in one.facts.items() if last.get(name) is not fact}
+        missing = {name: None for name in last if name not in one.facts}
+        if differing or missing:
+            plain["facts"] = {**differing, **missing}
+    return plain
+
+
+def _plain(fact: Fact[Any]) -> dict[str, object]:
+    return {"known": fact.value} if isinstance(fact, Known) else {"unknown": fact.reason}
+
+
+def _fact(name: str, plain: Mapping[str, Any]) -> Fact[Any]:
+    key = FACTS.get(name)
+    if key is None:
+        raise ValueError(f'no fact is called "{name}"')
+    return Known(restored(key, plain["known"])) if "known" in plain else Unknown(str(plain["unknown"]))
+
+
+def _written(path: Path) -> str:
+    return f"<{path}>"
+
+
+def _path(text: str) -> Path:
+    return parse_path(text.encode())[0]
+
+
+def _parameters(plain: Any) -> Parameters:  # noqa: ANN401 - as JSON has it
+    return tuple((str(keyword), None if value is None else str(value)) for keyword, value in plain)

@@ -1,0 +1,317 @@
+"""Facts for one session: from memory if they are there, else beside it; a verdict waits for them, but not for ever."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from smtproxy.network.dns.answers import Answer, Resolver, Status
+from smtproxy.network.gathering import Gathering, Sources
+from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
+from smtproxy.network.waiting import Waiting
+from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
+from smtproxy.policy.facts import (
+    DKIM,
+    REVERSE_NAME,
+    SENDER_DOMAIN,
+    SPF,
+    Key,
+    ReverseName,
+    SenderDomain,
+    Signatures,
+    Spf,
+)
+from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
+from smtproxy.policy.governor import Governor, GovernorSettings
+from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.replies import Phrasebook, Reason
+from smtproxy.session.dialogue import Dialogue, Hello
+from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.session.events import Judged
+from smtproxy.session.records import Event
+from smtproxy.session.settings import RelaySettings
+from smtproxy.session.verdicts import Accepted, Refused, Stage
+from smtproxy.wire.paths import Path
+from tests.fakes.journal import FakeJournal
+
+PASSES = Known(Spf("pass", "sender.example"))
+FAILS = Known(Spf("fail", "sender.example"))
+
+
+class _Dns:
+    def __init__(self, *, at_hand: bool) -> None:
+        self.at_hand = at_hand
+        self.asked = 0
+
+    async def ask(self, name: str, kind: str) -> Answer:
+        self.asked += 1
+        if self.at_hand:
+            raise NotAtHand
+        await trio.sleep(1)
+        return Answer(Status.FOUND, ("192.0.2.1",), 60)
+
+
+def _spf(_options: object, evidence: Evidence) -> Finding | CannotTell | None:
+    fact = evidence.get(SPF)
+    if isinstance(fact, Unknown):
+        return CannotTell(SPF.name, fact.reason)
+    return Finding(Reason.HELLO_FORGED) if fact.value.result == "fail" else None
+
+
+def _needs(key: Key[Any], *, on_error: OnError = OnError.PASS, stage: Stage = Stage.MAIL) -> Check:
+    run = _spf if key is SPF else lambda *_: None
+    return Check(CheckSpec(f"c_{key.name}", frozenset({stage}), dict, run, needs=(key,)), None, Action.REJECT, on_error)
+
+
+class Bench:
+    """A gathering with its lookups, and what happened."""
+
+    def __init__(self, nursery: trio.Nursery, checks: tuple[Check, ...], *lookups: Lookup[Any], **more: Any) -> None:  # noqa: ANN401
+        self.journal = FakeJournal()
+        self.dns = _Dns(at_hand=False)
+        self.waiting = Waiting()
+        self.dialogue = Dialogue("s", "192.0.2.10", hello=Hello("EHLO", "client.example"))
+        self.sources = Sources(
+            {one.key.name: one for one in lookups},
+            nursery,
+            _Dns(at_hand=True),
+            self._resolver,
+            self.journal,
+            lambda: 1e9,
+            **more,
+        )
+        self.gathering = Gathering(
+            Policy(checks), self.dialogue, Phrasebook("mx", "s"), RelaySettings("mx"), self.sources
+        )
+
+    def _resolver(self, _budget: int) -> Resolver:
+        return self.dns
+
+    def begin(self) -> None:
+        """Come to RCPT."""
+        assert self.gathering.judge(Stage.CONNECT) == Accepted(Stage.CONNECT)
+        assert self.gathering.judge(Stage.HELLO) == Accepted(Stage.HELLO)
+        self.dialogue.envelope = Envelope(Path("a", "sender.example"))
+        assert self.gathering.judge(Stage.MAIL) == Accepted(Stage.MAIL)
+        self.dialogue.recipient = Recipient(Path("u", "example.org"))
+        self.dialogue.envelope.recipients.append(self.dialogue.recipient)
+
+    async def verdict(self, stage: Stage) -> tuple[Accepted | Refused, float]:
+        """Wait for a verdict; return it with the seconds it took."""
+        began = trio.current_time()
+        self.gathering.wait(stage, self.waiting, began + 3600)
+        await self.waiting.mail(began + 3600)
+        event = self.waiting.take()
+        assert isinstance(event, Judged)
+        return event.verdict, round(trio.current_time() - began)
+
+
+def _lookup(key: Key[Any], fact: Fact[Any], *, seconds: float = 0, calls: list[str] | None = None) -> Lookup[Any]:
+    async def find(inquiry: Inquiry) -> Fact[Any]:
+        if calls is not None and not inquiry.quick:
+            calls.append(f"{inquiry.client} {inquiry.sender}")
+        if seconds:
+            await inquiry.dns.ask("x", "A")
+            await trio.sleep(seconds - 1)
+        return fact
+
+    return Lookup(key, find)
+
+
+async def test_what_is_at_hand_costs_no_task_and_no_wait() -> None:
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS))
+        bench.begin()
+        verdict = bench.gathering.judge(Stage.RECIPIENT)
+        assert isinstance(verdict, Refused)
+        assert not nursery.child_tasks
+
+
+async def test_what_is_not_is_fetched_beside_and_the_verdict_waits(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        calls: list[str] = []
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS, seconds=3, calls=calls))
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) is None
+        verdict, took = await bench.verdict(Stage.RECIPIENT)
+        assert isinstance(verdict, Refused)
+        assert took == 3
+        assert calls == ["192.0.2.10 a@sender.example"]
+        # The next recipient of the same transaction finds it there.
+        assert isinstance(bench.gathering.judge(Stage.RECIPIENT), Refused)
+        assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("on_error", "refused"), [(OnError.PASS, False), (OnError.DEFER, True)])
+async def test_what_is_late_is_unknown(on_error: OnError, refused: bool, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF, on_error=on_error),), _lookup(SPF, FAILS, seconds=100))
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) is None
+        verdict, took = await bench.verdict(Stage.RECIPIENT)
+        assert isinstance(verdict, Refused) is refused
+        assert took == 10
+        assert verdict.notes[0]["unknown"] == "timeout"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_lookup_that_crashes_is_unknown_and_logged(autojump_clock: MockClock) -> None:
+    async def slowly(_inquiry: Inquiry) -> Fact[Spf]:
+        await trio.sleep(1)
+        raise ZeroDivisionError
+
+    async def at_once(_inquiry: Inquiry) -> Fact[SenderDomain]:
+        raise ZeroDivisionError
+
+    async with trio.open_nursery() as nursery:
+        checks = (_needs(SPF), _needs(SENDER_DOMAIN))
+        bench = Bench(nursery, checks, Lookup(SPF, slowly), Lookup(SENDER_DOMAIN, at_once))
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) is None
+        verdict, _ = await bench.verdict(Stage.RECIPIENT)
+        assert isinstance(verdict, Accepted)
+        assert {line["where"] for line in bench.journal.of(Event.CRASH)} == {"lookup spf", "lookup sender_domain"}
+
+
+async def test_a_fact_may_need_another_one_and_each_is_looked_up_once(autojump_clock: MockClock) -> None:
+    calls: list[str] = []
+
+    async def both(inquiry: Inquiry) -> Fact[SenderDomain]:
+        fact = await inquiry.fact(SPF)
+        assert isinstance(fact, Known)
+        return Known(SenderDomain(exists=fact.value.result == "pass"))
+
+    async with trio.open_nursery() as nursery:
+        checks = (_needs(SENDER_DOMAIN), _needs(SPF))
+        bench = Bench(nursery, checks, _lookup(SPF, PASSES, seconds=2, calls=calls), Lookup(SENDER_DOMAIN, both))
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) is None
+        verdict, took = await bench.verdict(Stage.RECIPIENT)
+        assert isinstance(verdict, Accepted)
+        assert took == 2
+        assert len(calls) == 1
+        fields = bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected"})
+        evidence: Any = fields["evidence"]
+        assert evidence["facts"]["sender_domain"] == {"known": SenderDomain(exists=True)}
+
+
+async def test_a_new_sender_makes_the_facts_of_the_last_one_stale(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        calls: list[str] = []
+        checks = (_needs(SPF), _needs(REVERSE_NAME, stage=Stage.CONNECT))
+        names: list[str] = []
+        bench = Bench(
+            nursery,
+            checks,
+            _lookup(SPF, FAILS, seconds=50, calls=calls),
+            _lookup(REVERSE_NAME, Known(ReverseName(("x.example",))), seconds=2, calls=names),
+        )
+        bench.begin()
+        await trio.sleep(5)
+        assert len(nursery.child_tasks) == 1
+        bench.dialogue.envelope = Envelope(Path("b", "other.example"))
+        bench.gathering.judge(Stage.MAIL)
+        await trio.sleep(1)
+        assert len(nursery.child_tasks) == 1
+        assert calls == ["192.0.2.10 a@sender.example", "192.0.2.10 b@other.example"]
+        assert len(names) == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_end_of_a_session_calls_everything_off(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS, seconds=50))
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) is None
+        bench.gathering.wait(Stage.RECIPIENT, bench.waiting, trio.current_time() + 100)
+        await trio.sleep(1)
+        bench.gathering.close()
+        await trio.sleep(1)
+        assert not nursery.child_tasks
+        assert bench.waiting.mailbox == []
+
+
+async def test_a_fact_without_a_source_is_unknown() -> None:
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF, on_error=OnError.DEFER),))
+        bench.begin()
+        verdict = bench.gathering.judge(Stage.RECIPIENT)
+        assert isinstance(verdict, Refused)
+        assert verdict.notes[0]["unknown"] == "not_configured"
+
+
+async def test_the_message_is_read_once_for_all_and_given_up_with_the_verdict(autojump_clock: MockClock) -> None:
+    reads: list[int] = []
+
+    async def read() -> bytes:
+        reads.append(1)
+        await trio.sleep(1)
+        return b"From: a@b\r\n\r\nx\r\n"
+
+    def find(seconds: float) -> Callable[[Inquiry], Awaitable[Fact[Any]]]:
+        async def found(inquiry: Inquiry) -> Fact[Any]:
+            octets = await inquiry.message()
+            await trio.sleep(seconds)
+            return Known(Signatures(more=len(octets)))
+
+        return found
+
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(DKIM, stage=Stage.MESSAGE),), Lookup(DKIM, find(1)))
+        bench.begin()
+        accepted = bench.gathering.judge(Stage.DATA)
+        assert isinstance(accepted, Accepted)
+        assert accepted.whole
+        assert bench.gathering.judge(Stage.MESSAGE) is None
+        bench.gathering.message = read
+        verdict, took = await bench.verdict(Stage.MESSAGE)
+        assert isinstance(verdict, Accepted)
+        assert (took, len(reads)) == (2, 1)
+        assert bench.gathering.message is None
+
+
+async def test_authentication_results_go_in_front_as_late_as_they_can() -> None:
+    def results(evidence: Evidence) -> bytes:
+        return f"Authentication-Results: mx; {sorted(evidence.facts)}\r\n".encode()
+
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), results=results)
+        bench.begin()
+        assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
+        at_data = bench.gathering.judge(Stage.DATA)
+        assert isinstance(at_data, Accepted)
+        assert at_data.header == b"Authentication-Results: mx; ['spf']\r\n"
+
+
+async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        governor = Governor(GovernorSettings(good=1))
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), governor=governor)
+        for _ in range(3):
+            assert not bench.gathering.acquainted
+            bench.begin()
+            assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
+            bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered"})
+        assert bench.gathering.acquainted
+        again = Bench(
+            nursery, (_needs(SPF),), _lookup(SPF, FAILS), governor=governor, acquaintances=bench.sources.acquaintances
+        )
+        again.begin()
+        first = again.gathering.judge(Stage.RECIPIENT)
+        second = again.gathering.judge(Stage.RECIPIENT)
+        assert isinstance(first, Refused)
+        assert isinstance(second, Refused)
+        assert (first.reply.code, second.reply.code) == (550, 450)
+        (line,) = again.journal.of(Event.CHECK_DEMOTED)
+        assert (line["check"], line["good"]) == ("c_spf", 1)
+
+
+def test_without_sources_every_verdict_is_there_and_every_fact_unknown() -> None:
+    dialogue = Dialogue("s", "192.0.2.10")
+    made = Gathering(Policy((_needs(SPF),)), dialogue, Phrasebook("mx", "s"), RelaySettings("mx"), None)
+    verdict = made.judge(Stage.RECIPIENT)
+    assert isinstance(verdict, Accepted)
+    assert verdict.notes[0]["unknown"] == "not_asked"
+    assert made.recorded(Event.SESSION, {"x": 1}) == {"x": 1}

@@ -1,0 +1,112 @@
+"""The record of decisions: what stands in the log can be judged again."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from smtproxy.app.log.values import Allowance, bounded
+from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
+from smtproxy.policy.facts import RECIPIENT, SENDER_DOMAIN, SPF, RecipientEntry, SenderDomain, Spf
+from smtproxy.policy.recording import MOST, Docket, restore
+from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts, Tls
+from smtproxy.session.envelope import Envelope, Recipient
+from smtproxy.session.verdicts import Accepted, Refused, Stage
+from smtproxy.wire.paths import Path
+from smtproxy.wire.replies import Reply
+
+
+def _dialogue() -> Dialogue:
+    made = Dialogue("s", "192.0.2.10", hello=Hello("EHLO", "client.example"), tls=Tls("TLSv1.3", "X"))
+    made.early = (Stage.HELLO,)
+    made.envelope = Envelope(Path("a", "example.net"), (("SIZE", "100"), ("BODY", "8BITMIME"), ("SMTPUTF8", None)))
+    made.declared_size = 100
+    return made
+
+
+def _to(dialogue: Dialogue, name: str) -> Dialogue:
+    dialogue.recipient = Recipient(Path(name, "example.org"), (("NOTIFY", "NEVER"),))
+    assert dialogue.envelope is not None
+    dialogue.envelope.recipients.append(dialogue.recipient)
+    return dialogue
+
+
+def _logged(docket: Docket, dialogue: Dialogue) -> dict[str, object]:
+    made: dict[str, object] = orjson.loads(orjson.dumps(bounded(docket.record(dialogue), Allowance(100_000))))
+    return made
+
+
+def test_each_decision_comes_back_with_the_facts_that_it_had() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    facts: dict[str, Fact[Any]] = {SPF.name: Known(Spf("pass", "example.net")), SENDER_DOMAIN.name: Unknown("timeout")}
+    facts[RECIPIENT.name] = Known(RecipientEntry(exists=False, source="file"))
+    refused = Refused(Stage.RECIPIENT, Reply(550, (b"5.1.1 no",)), "recipients")
+    docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, "u1"), facts, None, frozenset({"dnsbl"})), refused)
+    facts[RECIPIENT.name] = Known(RecipientEntry(exists=True, source="file"))
+    facts[SENDER_DOMAIN.name] = Known(SenderDomain(exists=True))
+    standing = Path("u2", "example.org")
+    docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, "u2"), facts), Accepted(Stage.RECIPIENT))
+    dialogue.message = MessageFacts(77, bare_newlines=True, dot_line=False, received=3, message_id="<x@y>")
+    docket.note(Evidence(Stage.MESSAGE, dialogue, facts, standing), Accepted(Stage.MESSAGE))
+    first, second, message = restore(_logged(docket, dialogue))
+    assert (first.verdict, first.by) == ("550", "recipients")
+    assert (second.verdict, second.by) == ("accepted", "")
+    assert first.evidence.demoted == {"dnsbl"}
+    assert first.evidence.get(SENDER_DOMAIN) == Unknown("timeout")
+    assert first.evidence.get(RECIPIENT) == Known(RecipientEntry(exists=False, source="file"))
+    assert second.evidence.get(SENDER_DOMAIN) == Known(SenderDomain(exists=True))
+    assert message.evidence.standing == standing
+    assert message.evidence.dialogue.message == MessageFacts(77, True, False, 3, None)
+    for one in (first, second, message):
+        again = one.evidence.dialogue
+        assert (again.client, again.hello, again.tls, again.early) == (
+            dialogue.client,
+            dialogue.hello,
+            dialogue.tls,
+            dialogue.early,
+        )
+        assert again.envelope is not None
+        assert (again.envelope.sender, again.envelope.parameters, again.declared_size) == (
+            Path("a", "example.net"),
+            (("SIZE", "100"), ("BODY", "8BITMIME"), ("SMTPUTF8", None)),
+            100,
+        )
+        assert one.evidence.get(SPF) == Known(Spf("pass", "example.net"))
+    assert first.evidence.dialogue.recipient == Recipient(Path("u1", "example.org"), (("NOTIFY", "NEVER"),))
+    assert [len(one.evidence.dialogue.envelope.recipients) for one in (first, second)] == [1, 2]  # type: ignore[union-attr]
+
+
+def test_a_fact_that_came_later_was_not_known_before() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    facts: dict[str, Known[Spf]] = {}
+    docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, "u1"), facts), Accepted(Stage.RECIPIENT))
+    facts[SPF.name] = Known(Spf("fail"))
+    docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, "u2"), facts), Accepted(Stage.RECIPIENT))
+    first, second = restore(_logged(docket, dialogue))
+    assert first.evidence.get(SPF) == Unknown("not_asked")
+    assert second.evidence.get(SPF) == Known(Spf("fail"))
+
+
+def test_it_is_bounded_and_says_how_many_are_missing() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    for number in range(MOST + 7):
+        docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, f"u{number}")), Accepted(Stage.RECIPIENT))
+    made = docket.record(dialogue)
+    assert made["decisions_cut"] == 7
+    assert len(restore(_logged(docket, dialogue))) == MOST
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"v": 99},
+        {"v": 1, "client": "192.0.2.1"},
+        {"v": 1, "client": "192.0.2.1", "facts": {}, "decisions": "...[cut]"},
+        {"v": 1, "client": "x", "facts": {}, "sender": "nonsense", "decisions": [{"stage": "mail", "verdict": "x"}]},
+        {"v": 1, "client": "x", "facts": {"nofact": {}}, "decisions": [{"stage": "mail", "verdict": "x"}]},
+    ],
+)
+def test_what_is_no_record(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"record|no fact"):
+        restore(wrong)
