@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES, Checks
+from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
@@ -83,6 +84,7 @@ def document() -> str:
             _section("[governor]", Governor, Governor.__doc__),
             _section("[quotas]", Quotas, Quotas.__doc__),
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
+            _section("[dns]", Dns, Dns.__doc__),
             *_checks(),
             _section("[log]", Log, whole["log"].description),
             _section("[limits]", limits_table(Limits), _about_limits(), meaning="origin, and meaning"),

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES
+from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.quotas import Quotas
@@ -34,6 +35,7 @@ def plan(config: Config) -> str:
             _block(f"backend {name}{'' if name in used else ' (no listener uses it)'}", _backend(config, backend))
         )
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
+    parts.append(_block("DNS", _dns(config.dns)))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
@@ -119,6 +121,19 @@ def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
 def _tarpit(tarpit: Tarpit) -> tuple[str, str]:
     most = f"at most {tarpit.max_per_client} sessions at once, {tarpit.max_total} of all clients"
     return "tarpit", f"{show_seconds(tarpit.delay)}; {most}"
+
+
+def _dns(dns: Dns) -> list[tuple[str, str]]:
+    longest, negative = show_seconds(dns.longest_ttl), show_seconds(dns.longest_negative_ttl)
+    return [
+        ("servers", ", ".join(map(str, dns.servers)) or "those of /etc/resolv.conf"),
+        ("a question", f"takes at most {show_seconds(dns.timeout)}, a server {show_seconds(dns.attempt)}"),
+        ("at most", f"{dns.concurrent} questions at once, {dns.per_session} of one session"),
+        (
+            "remembers",
+            f"{dns.cache_entries} answers in {show_octets(dns.cache_memory)}, for {longest}; 'no' for {negative}",
+        ),
+    ]
 
 
 def _checks(config: Config) -> list[tuple[str, str]]:

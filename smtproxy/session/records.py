@@ -33,6 +33,10 @@ class Event(StrEnum):
     BACKEND_CLEAR = "backend_clear"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
     SAMPLE_BACKEND = "sample_backend"
+    DNS_DOWN = "dns_down"
+    DNS_UP = "dns_up"
+    LIST_OFF = "list_off"
+    LIST_ON = "list_on"
     ACCEPT_PAUSED = "accept_paused"
     ACCEPT_RESUMED = "accept_resumed"
     CHECK_DEMOTED = "check_demoted"
@@ -61,6 +65,10 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_CLEAR: "warning",
     Event.BACKEND_MISCONFIGURED: "error",
     Event.SAMPLE_BACKEND: "warning",
+    Event.DNS_DOWN: "error",
+    Event.DNS_UP: "info",
+    Event.LIST_OFF: "error",
+    Event.LIST_ON: "info",
     Event.ACCEPT_PAUSED: "error",
     Event.ACCEPT_RESUMED: "info",
     Event.CHECK_DEMOTED: "error",
@@ -235,6 +243,22 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "directory": "where the mail is stored",
         "warning": "that mail goes nowhere",
         "try": "a command that sends a test mail",
+    },
+    Event.DNS_DOWN: {
+        "servers": "the name servers: none of them answers, so nobody is asked until one does; facts are unknown",
+        "reason": "what happened to the last of them: timeout, unreachable",
+    },
+    Event.DNS_UP: {
+        "servers": "the name servers that answer again",
+        "down": "seconds for which none did",
+    },
+    Event.LIST_OFF: {
+        "list": "name of the list in the configuration; nothing it says counts until it is well again",
+        "reason": "what is wrong with it: an error answer, a test point that answers what it must not, no answer",
+    },
+    Event.LIST_ON: {
+        "list": "name of the list, whose test points answer as they must again",
+        "off": "seconds for which it was switched off",
     },
     Event.ACCEPT_PAUSED: {
         "listener": "name of the listener",

@@ -12,6 +12,7 @@ import pytest
 from smtproxy.app.config import Config, load
 from smtproxy.app.config.backends import Backend, Idle
 from smtproxy.app.config.checks import Checks
+from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Log, Sample, Server
@@ -36,6 +37,7 @@ TABLES = {
     "[governor]": list(Governor.model_fields),
     "[quotas]": list(Quotas.model_fields),
     "[tarpit]": list(Tarpit.model_fields),
+    "[dns]": list(Dns.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[log]": list(Log.model_fields),
     "[limits]": [field.name for field in fields(Limits)],

@@ -116,6 +116,22 @@ def server(value: str) -> Server:
     return Address(checked_domain(host), port)
 
 
+def name_server(value: object) -> Address:
+    """Read the address of a name server; its port is 53 unless it says another one. Raises ValueError."""
+    if not isinstance(value, str):
+        raise ValueError(  # noqa: TRY004 - pydantic reports no other one
+            'must be a string like "127.0.0.1", "[::1]:53" or "127.0.0.1:5353"'
+        )
+    whole = literal(value) is not None or ":" not in value
+    host, port = (value, 53) if whole else _split(value, example="127.0.0.1:53")
+    if (ip := literal(host)) is None:
+        raise ValueError(f'"{host}" is no address: who looks up names has none that could be looked up')
+    _plain(ip)
+    if ip.is_unspecified or port == 0:
+        raise ValueError(f"{value} cannot be asked")
+    return Address(str(ip), port)
+
+
 def _plain(ip: IPv4Address | IPv6Address) -> None:
     """Refuse the spellings of an address that the system takes for another one."""
     if isinstance(ip, IPv6Address):

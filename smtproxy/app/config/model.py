@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from smtproxy.app.config.backends import Backend, checked_name
 from smtproxy.app.config.checks import Checks
+from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import FromTable
@@ -138,6 +139,7 @@ class Config(BaseModel):
     ]
     log: Log = Field(default=Log(), description="The log on standard output.")
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
+    dns: Dns = Field(default=Dns(), description="Who is asked for names, and how much is remembered.")
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
     quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
     soft_bounce: bool = Field(

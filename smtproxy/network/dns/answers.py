@@ -1,5 +1,6 @@
 """An answer of the DNS as a value: failure is one, too, and nothing is raised into several tasks at once."""
 
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
 
@@ -45,6 +46,8 @@ class Answer:
     strings of a record joined, as Latin-1."""
     ttl: float = 0.0
     """Seconds it may be kept."""
+    at: float = field(default=0.0, compare=False)
+    """When it came, on trio's clock."""
 
 
 class Resolver(Protocol):

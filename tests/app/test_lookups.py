@@ -1,0 +1,44 @@
+"""From the configuration to the resolver and the lookups."""
+
+from pathlib import Path
+
+from smtproxy.app.config import Config, load
+from smtproxy.app.lookups import dns_settings
+
+MINIMAL = """
+[[listeners]]
+bind = ["127.0.0.1:0"]
+backend = "b"
+domains = ["example.org"]
+[backends.b]
+servers = ["127.0.0.1:25"]
+"""
+
+
+def configured(directory: Path, more: str = "") -> Config:
+    file = directory / "a.toml"
+    file.write_text(MINIMAL + more)
+    return load(file)
+
+
+def test_settings_of_the_resolver(tmp_path: Path) -> None:
+    table = """
+        servers = ["127.0.0.1", "[::1]:5353"]
+        timeout = 1
+        attempt = 0.5
+        concurrent = 2
+        per_session = 3
+        cache_entries = 4
+        cache_memory = 5
+        longest_ttl = 6
+        longest_negative_ttl = 7
+    """
+    settings = dns_settings(configured(tmp_path, f"[dns]\n{table}"))
+    assert [str(server) for server in settings.servers] == ["127.0.0.1:53", "[::1]:5353"]
+    assert (settings.timeout, settings.attempt, settings.concurrent, settings.per_session) == (1, 0.5, 2, 3)
+    assert (settings.cache_entries, settings.cache_memory) == (4, 5)
+    assert (settings.longest_ttl, settings.longest_negative_ttl) == (6, 7)
+
+
+def test_without_servers_those_of_the_system_are_asked(tmp_path: Path) -> None:
+    assert dns_settings(configured(tmp_path)).servers
