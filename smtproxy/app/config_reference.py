@@ -26,6 +26,7 @@ from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
 from smtproxy.session.limits import Limits
@@ -86,6 +87,9 @@ def document() -> str:
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
             *_checks(),
+            _section(
+                "[[rules]]", Rule, f"{Rule.__doc__} At most {MOST}; `docs/checks.md` has the language and examples."
+            ),
             _section("[log]", Log, whole["log"].description),
             _section("[limits]", limits_table(Limits), _about_limits(), meaning="origin, and meaning"),
         ]

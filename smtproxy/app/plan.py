@@ -19,6 +19,7 @@ from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.policy.findings import Action
+from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.settings import BackendTls
 
@@ -37,6 +38,8 @@ def plan(config: Config) -> str:
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
     parts.append(_block("checks", _checks(config)))
+    if config.rules:
+        parts.append(_block("rules", _rules(config)))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
 
@@ -159,6 +162,16 @@ def _judgement(settings: dict[str, Any]) -> str:
     early, soft = settings.pop("early"), settings.pop("soft_bounce")
     words = [action.value + f" {weight:g}" * (action is Action.SCORE), f"on_error {on_error.value}"]
     return ", ".join([*words, *["early"] * early, *["soft_bounce"] * soft])
+
+
+def _rules(config: Config) -> list[tuple[str, str]]:
+    rows = []
+    for rule in config.rules:
+        settings = {**dict(rule), "action": rule.then}
+        rows.append(
+            (PREFIX + rule.name, f"{_judgement(settings)}, at {rule.stage}, when {' '.join(rule.when.split())}")
+        )
+    return rows
 
 
 def _danger(check: BaseModel) -> str:

@@ -34,6 +34,7 @@ class Reason(Enum):
     NOT_SMTP = "not_smtp"
     HELLO_FORGED = "hello_forged"
     HELLO_SYNTAX = "hello_syntax"
+    RULE = "rule"
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
     SCORE_REACHED = "score_reached"
@@ -138,6 +139,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.NOT_SMTP: Wording(500, "5.5.1", "This is SMTP, not {}"),
     Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
     Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
+    Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
     Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),
     # RFC 5321 4.5.3.1.10: the sender comes again with those that are left. One reply to the body is for all recipients.

@@ -195,3 +195,17 @@ def test_the_tarpit_is_that_of_the_table_and_knows_clients_as_the_quotas_do(tmp_
     early = Dialogue("id", "192.0.2.1", early=(Stage.CONNECT,))
     tarpitted = _load(tmp_path, '[tarpit]\ndelay = "7s"\n[checks]\nearly_talker.action = "tarpit"\n')
     assert _judge(tarpitted, Stage.CONNECT, early).delay == 7.0
+
+
+def test_rules_are_judged_as_configured_and_never_let_anything_in(tmp_path: Path) -> None:
+    """A rule is a judgement among others: it can refuse what the duties take, and takes nothing that they refuse."""
+    rule = '[[rules]]\nname = "bob"\nwhen = \'listener == "edge" && recipient == "bob@example.org"\'\nthen = "{}"\n'
+    refused = _judge(_load(tmp_path, rule.format("reject")), Stage.RECIPIENT, _to(b"bob@example.org"))
+    assert isinstance(refused, Refused)
+    assert (refused.by, refused.reply.encode()) == ("rule:bob", b"550 5.7.1 Refused by local policy [id]\r\n")
+    for action in ("off", "observe"):
+        config = _load(tmp_path, rule.format(action))
+        assert isinstance(_judge(config, Stage.RECIPIENT, _to(b"bob@example.org")), Accepted)
+        foreign = _judge(config, Stage.RECIPIENT, _to(b"bob@elsewhere.example"))
+        assert isinstance(foreign, Refused)
+        assert foreign.by == "recipient_domain"

@@ -17,6 +17,7 @@ from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
 from smtproxy.session.limits import Limits
@@ -39,6 +40,7 @@ TABLES = {
     "[tarpit]": list(Tarpit.model_fields),
     "[dns]": list(Dns.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
+    "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
     "[limits]": [field.name for field in fields(Limits)],
 }
@@ -77,6 +79,7 @@ def test_each_default_may_be_written_as_it_is_shown(tmp_path: Path) -> None:
     """A configuration that writes out every default of the document is the one that writes none."""
     least = {"[[listeners]]": 'bind = ["127.0.0.1:0"]\nbackend = "NAME"\ndomains = ["example.org"]\n'}
     least["[backends.NAME]"] = 'servers = ["127.0.0.1:25"]\n'
+    least["[[rules]]"] = 'name = "a"\nwhen = "true"\nthen = "observe"\n'
     plain, full = tmp_path / "plain.toml", tmp_path / "full.toml"
     plain.write_text("".join(f"{title}\n{text}" for title, text in least.items()))
     full.write_text(

@@ -34,6 +34,16 @@ OnError = Annotated[
     Field(description="What follows when the check cannot know: pass as if it had found nothing, or defer with 4xx."),
 ]
 
+Weight = Annotated[float, BeforeValidator(_number), Field(description="What a finding counts with the action score.")]
+Early = Annotated[
+    bool,
+    Field(
+        description="Refuse at once what is known before RCPT. Else the refusal is spoken there, so that sender and "
+        "recipient are in the log, and recipients can be exempt."
+    ),
+]
+SoftBounce = Annotated[bool, Field(description="Say 4xx where this check would say 5xx.")]
+
 
 class RecipientDomain(BaseModel):
     """Duty: only recipients in the listener's domains are taken."""
@@ -105,15 +115,9 @@ class Judgement(BaseModel):
     model_config = STRICT
     action: Action = findings.Action.OBSERVE
     on_error: OnError = findings.OnError.PASS
-    weight: Annotated[
-        float, BeforeValidator(_number), Field(description="What a finding counts with the action score.")
-    ] = 1.0
-    early: bool = Field(
-        default=False,
-        description="Refuse at once what is known before RCPT. Else the refusal is spoken there, so that sender and "
-        "recipient are in the log, and recipients can be exempt.",
-    )
-    soft_bounce: bool = Field(default=False, description="Say 4xx where this check would say 5xx.")
+    weight: Weight = 1.0
+    early: Early = False
+    soft_bounce: SoftBounce = False
 
 
 class Hello(Judgement):

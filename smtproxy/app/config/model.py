@@ -19,6 +19,7 @@ from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, one_of
 from smtproxy.app.config.tarpit import Tarpit
@@ -141,6 +142,11 @@ class Config(BaseModel):
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     dns: Dns = Field(default=Dns(), description="Who is asked for names, and how much is remembered.")
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
+    rules: Annotated[
+        tuple[Rule, ...],
+        LIST,
+        Field(max_length=MOST, description="What no check covers, in an expression language."),
+    ] = ()
     quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
     soft_bounce: bool = Field(
         default=False, description="Say 4xx wherever smtproxy itself would say 5xx: nothing is refused for good."

@@ -28,6 +28,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "model_type": "must be a table",
     "dict_type": "must be a table",
     "too_short": "must not be empty",
+    "too_long": "must not have more than {max_length} elements",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -36,6 +37,7 @@ _TEXTS: Final[Mapping[str, str]] = {
 # Mistakes of form that have a place of their own.
 _AT: Final[Mapping[tuple[str, Location], str]] = {
     ("tuple_type", ("listeners",)): "must be a list of tables: write [[listeners]], with two brackets",
+    ("tuple_type", ("rules",)): "must be a list of tables: write [[rules]], with two brackets",
     ("dict_type", ("backends",)): "must hold one table for each backend: write [backends.NAME]",
 }
 

@@ -47,6 +47,7 @@ CONTRACT = {
         "policy",
         "governor",
         "dns",
+        "rules",
     },
     "server": {
         "hostname",
@@ -86,6 +87,7 @@ CONTRACT = {
     "checks.early_talker": JUDGEMENT,
     "checks.not_smtp": JUDGEMENT,
     "checks.hello": JUDGEMENT,
+    "rules": {"name", "stage", "when", "then", "text", "code", "enhanced"} | JUDGEMENT - {"action"},
     "log": {"format"},
 }  # fmt: skip
 
@@ -192,7 +194,7 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load(file).server.hostname == "mx.example.org"
 
 
-_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "policy")
+_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "policy", "rules")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
 
 
@@ -227,6 +229,13 @@ class TestTheFileThatComesWithIt:
         if "WRITE_EXPECTED" in os.environ:
             (ROOT / "config.toml").write_text(f"{before}\n{limits_text()}", encoding="utf-8")
         assert f"#command_time{shown}" == limits_text()
+
+    def test_its_rule_is_one(self, tmp_path: Path) -> None:
+        rule = self.TEXT.partition("#   [[rules]]\n")[2].partition("\n\n")[0].replace("#   ", "")
+        file = tmp_path / "config.toml"
+        file.write_text(f"{MINIMAL}\n[[rules]]\n{rule}")
+        (found,) = load(file).rules
+        assert found.model_fields_set == CONTRACT["rules"] - JUDGEMENT
 
     def test_shows_everything(self) -> None:
         document = tomllib.loads(self.UNFOLDED)

@@ -1,0 +1,1 @@
+"""Rules of the administrator's own: an expression in CEL on the evidence, and what follows where it is true."""
