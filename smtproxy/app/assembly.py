@@ -64,6 +64,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         trace_header=backend.trace_header,
         client_tls=ClientTls(listener.tls_mode) if listener.tls else ClientTls.OFF,
         banner_delay=0.0 if checks.early_talker.action is Action.OFF else listener.banner_delay,
+        authserv_id=config.server.hostname if listener.authentication_results else "",
         contact=config.server.contact,
         soft_bounce=config.soft_bounce,
         limits=replace(config.limits),

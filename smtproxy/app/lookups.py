@@ -1,9 +1,23 @@
 """From the configuration to what is asked outside: the resolver's settings, and the lookups."""
 
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+
+import trio
+
 from smtproxy.app.config import Config
-from smtproxy.network.dns.resolver import DnsSettings
+from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
 from smtproxy.network.dns.servers import system_servers
+from smtproxy.network.gathering import Sources
+from smtproxy.network.inquiry import AnyLookup
 from smtproxy.network.sockets import Endpoint
+from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.governor import Governor, GovernorSettings
+from smtproxy.policy.judge import Policy
+from smtproxy.policy.results import results_field
+from smtproxy.session.records import Journal
 
 
 def dns_settings(config: Config) -> DnsSettings:
@@ -20,3 +34,45 @@ def dns_settings(config: Config) -> DnsSettings:
         table.longest_ttl,
         table.longest_negative_ttl,
     )
+
+
+def asks(policies: Sequence[Policy]) -> bool:
+    """Whether any session may need facts."""
+    return any(policy.wanted("") for policy in policies)
+
+
+def hosting(policies: Sequence[Policy]) -> AbstractAsyncContextManager[None]:
+    """Return what must surround everything that may start a lookup: a host for SPF's evaluator, which is asyncio's.
+
+    Its modules are loaded only where something is looked up at all.
+    """
+    if not asks(policies):
+        return nullcontext()
+    from smtproxy.lookups import spf  # noqa: PLC0415 - it patches asyncio, and costs memory
+
+    return spf.hosting()
+
+
+def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, journal: Journal) -> Sources:
+    """Return where the sessions of a worker get their facts from."""
+    resolver = CachingResolver(dns_settings(config), nursery, journal)
+    offset = time.time_ns() / 1e9 - trio.current_time()
+    table = config.governor
+    governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
+    return Sources(
+        {one.key.name: one for one in _lookups()} if asks(policies) else {},
+        nursery,
+        AtHand(resolver),
+        partial(SessionResolver, resolver, config.dns.per_session),
+        journal,
+        lambda: trio.current_time() + offset,
+        results=partial(results_field, authserv_id=config.server.hostname),
+        governor=governor if table.enabled else None,
+        acquaintances=Acquaintances(),
+    )
+
+
+def _lookups() -> list[AnyLookup]:
+    from smtproxy.lookups import spf  # noqa: PLC0415 - as above
+
+    return [*spf.lookups(spf.Results(), trio.current_time)]

@@ -19,15 +19,18 @@ from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
+from smtproxy.app.lookups import hosting, sources
 from smtproxy.app.shared import Shared
 from smtproxy.app.sightings import Sightings, written
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
+from smtproxy.network.gathering import Sources
 from smtproxy.network.listener import BATCH, FEW, Listener
 from smtproxy.network.pool import Pool, Server
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.sweeper import answer, sweep
+from smtproxy.policy.judge import Policy
 from smtproxy.policy.quotas import Quotas
 from smtproxy.sample.mailstore import MailStore
 from smtproxy.sample.profiles import embedded
@@ -80,13 +83,18 @@ class Worker:
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
         self._cut: set[Session] = set()
+        self._policies: list[Policy] = []
+        self._sources: Sources | None = None
         self._asked_to_end = trio.Event()
         self._asked_to_drain = trio.Event()
         self._first_probes = trio.CancelScope()
 
     async def run(self) -> None:
         """Start, serve, drain or retire."""
-        async with trio.open_nursery() as background:
+        config = self._config
+        self._policies = [policy(config, listener) for listener in config.listeners]
+        async with hosting(self._policies), trio.open_nursery() as background:
+            self._sources = sources(config, self._policies, background, self._journal)
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
             background.start_soon(self._beat)
@@ -168,17 +176,20 @@ class Worker:
         services = [
             Service(
                 relay_settings(config, listener),
-                policy(config, listener),
+                judged_by,
                 self._pools[listener.backend],
                 self._journal,
                 memory,
                 disk,
+                sources=self._sources,
                 tls=context,
                 quotas=counters,
                 tarpit=delayed,
                 balancers=listener.proxy_protocol,
             )
-            for listener, context in zip(config.listeners, self._generation.contexts, strict=True)
+            for listener, judged_by, context in zip(
+                config.listeners, self._policies, self._generation.contexts, strict=True
+            )
         ]
         inherited = self._shared.ceilings.rows + len(self._generation.arrangement)
         most = most_sessions(config, _descriptors(), inherited)

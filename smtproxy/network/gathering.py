@@ -65,8 +65,8 @@ class Sources:
     """In which lookups run that take time."""
     at_hand: Resolver
     """Answers from memory, or raises NotAtHand."""
-    resolver: Callable[[int], Resolver]
-    """Makes the DNS of one session, with so many questions."""
+    resolver: Callable[[], Resolver]
+    """Makes the DNS of one session, within its budget."""
     journal: Journal
     time: Callable[[], float]
     """Seconds since 1970."""
@@ -209,7 +209,7 @@ class Gathering:
             self._facts[key.name] = fact
             return
         if self._dns is None:
-            self._dns = sources.resolver(self._settings.limits.lookups)
+            self._dns = sources.resolver()
         flight = self._flights[key.name] = _Flight()
         sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False), sources.journal)
 
@@ -352,7 +352,7 @@ class Gathering:
             self._early = self._early or Docket()
             self._early.note(evidence, verdict)
         if isinstance(verdict, Accepted) and stage in (Stage.DATA, Stage.MESSAGE) and self._wanted:
-            return self._dressed(evidence, verdict, sources.results)
+            return self._dressed(evidence, verdict, sources.results if self._settings.authserv_id else None)
         return verdict
 
     def _dressed(self, evidence: Evidence, verdict: Accepted, results: Callable[[Evidence], bytes] | None) -> Accepted:

@@ -200,6 +200,8 @@ def _ended(c: Conversation, reception: Reception) -> None:
     dialogue.message = reception.intake.facts()
     if reception.intake.normalised:
         transaction.changes.append("newlines_normalised")
+    if reception.intake.forged:
+        transaction.changes.append(f"authentication_results_removed {reception.intake.forged}")
     if reception.intake.lengthened:
         transaction.changes.append("final_newline_added")
     transaction.dot_at = dialogue.now

@@ -9,6 +9,7 @@ its length frames it, and no newline in it can end anything.
 """
 
 from smtproxy.session.dialogue import MessageFacts
+from smtproxy.wire.authentication_results import ForgedResults
 from smtproxy.wire.chunks import Chunk, ChunkFramer
 from smtproxy.wire.data import DataFramer
 from smtproxy.wire.dots import Dots
@@ -25,6 +26,7 @@ class Intake:
     __slots__ = (
         "_announced",
         "_chunks",
+        "_forged",
         "_framer",
         "_header",
         "_max_size",
@@ -48,11 +50,14 @@ class Intake:
         *,
         chunks_in: bool = False,
         chunks_out: bool = False,
+        authserv_id: str = "",
     ) -> None:
         """Start at the first octet behind the client's DATA or BDAT command; sizes in octets.
 
-        `chunks_in`, `chunks_out`: the body comes, or goes, by BDAT.
+        `chunks_in`, `chunks_out`: the body comes, or goes, by BDAT. `authserv_id`: Authentication-Results fields that
+        bear this name are taken out; empty: none are.
         """
+        self._forged = ForgedResults(authserv_id) if authserv_id else None
         if chunks_in and chunks_out:
             newlines = None
         self._announced = 0
@@ -119,7 +124,17 @@ class Intake:
                 return b"", rest
         if self._unstuffing is not None:
             body = self._unstuff(self._unstuffing, body)
+        forged = self._forged
+        if forged is not None:
+            body = forged.feed(body)
+            if self.ended:
+                body += forged.finish()
         return body, rest
+
+    @property
+    def forged(self) -> int:
+        """Fields taken out that bore our name."""
+        return 0 if self._forged is None else self._forged.removed
 
     def _stuff(self, dots: Dots, body: bytes) -> bytes:
         """BDAT becomes DATA. The last CRLF is that of the terminator; if there is none, the terminator brings it."""

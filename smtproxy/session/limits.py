@@ -67,7 +67,6 @@ class Limits:
     # Judging
     lookup_time: float = _limit(10, "wait for facts before a verdict at RCPT; a tenth of what RFC 7208 4.6.4 gives SPF")
     scan_time: float = _limit(60, "the same for a message; senders give up on the final reply long before 10 minutes")
-    lookups: int = _count(100, "questions to the DNS a session; SPF asks 10 and more for each of two names")
 
     # The log
     logged_recipients: int = _count(50, "recipients listed in a `message` line; the others are counted")

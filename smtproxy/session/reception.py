@@ -55,7 +55,12 @@ class Reception:
         """
         limits = settings.limits
         self.intake = Intake(
-            settings.newlines, settings.max_message_size, limits.header, chunks_in=chunks_in, chunks_out=chunks_out
+            settings.newlines,
+            settings.max_message_size,
+            limits.header,
+            chunks_in=chunks_in,
+            chunks_out=chunks_out,
+            authserv_id=settings.authserv_id,
         )
         self.mode = settings.body
         """How it travels."""

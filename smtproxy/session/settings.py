@@ -90,6 +90,8 @@ class RelaySettings:
     client_tls: ClientTls = ClientTls.OFF
     banner_delay: float = 0.0
     """The banner is held back for this long, to see who talks before it."""
+    authserv_id: str = ""
+    """Our name in Authentication-Results: fields that bear it are taken out of what clients send; empty: none are."""
     contact: str = ""
     """Where a sender who was refused finds help; {session} stands for the id of the session."""
     soft_bounce: bool = False

@@ -83,10 +83,10 @@ class Bench:
             **more,
         )
         self.gathering = Gathering(
-            Policy(checks), self.dialogue, Phrasebook("mx", "s"), RelaySettings("mx"), self.sources
+            Policy(checks), self.dialogue, Phrasebook("mx", "s"), RelaySettings("mx", authserv_id="mx"), self.sources
         )
 
-    def _resolver(self, _budget: int) -> Resolver:
+    def _resolver(self) -> Resolver:
         return self.dns
 
     def begin(self) -> None:

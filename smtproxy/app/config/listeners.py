@@ -167,6 +167,13 @@ class Listener(BaseModel):
         Duration,
         Field(description="This long after the final dot no message is given to the backend any more: 451 instead."),
     ] = 300.0
+    authentication_results: Annotated[
+        bool,
+        Field(
+            description="Put an Authentication-Results field with our name in front of each message, and take out "
+            "those that claim to be ours (RFC 8601 5). Only where something was looked up: SPF at least.",
+        ),
+    ] = True
     allow_routing_local_parts: Annotated[
         tuple[Domain, ...],
         LIST,

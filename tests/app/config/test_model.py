@@ -62,7 +62,7 @@ CONTRACT = {
     "listeners": {
         "name", "bind", "role", "backend", "domains", "tls", "tls_mode", "tls_oldest", "tls_ciphers", "body",
         "bare_newlines", "max_message_size", "max_recipients", "commit_by", "banner_delay", "proxy_protocol",
-        "allow_routing_local_parts",
+        "allow_routing_local_parts", "authentication_results",
     },
     "listeners.tls": {"certificate", "key"},
     "backends": {
