@@ -160,6 +160,11 @@ class Session:
         """The client's address."""
         return self._relay.dialogue.client
 
+    @property
+    def known(self) -> bool:
+        """Whether the client was patient before, or has a good history."""
+        return self._gathering.acquainted
+
     def introduce(self, client: str, port: int) -> None:
         """Whose connection this is comes through a balancer. Before the relay hears of anything."""
         dialogue = self._relay.dialogue

@@ -170,9 +170,11 @@ class Gathering:
 
     @property
     def acquainted(self) -> bool:
-        """Whether the client has a good history."""
-        sources = self._sources
-        return sources is not None and sources.acquaintances.good(self._dialogue.client, (), trio.current_time())
+        """Whether the client was patient before, or has a good history."""
+        if self._sources is None:
+            return False
+        acquaintances, client, now = self._sources.acquaintances, self._dialogue.client, trio.current_time()
+        return acquaintances.patient(client, now) or acquaintances.good(client, (), now)
 
     # Facts
 
@@ -180,6 +182,8 @@ class Gathering:
         """Forget what a stage makes stale, and begin to look up what it makes possible."""
         if stage is Stage.CONNECT:
             self._wanted = self._policy.wanted(self._dialogue.client)
+            if self._settings.banner_delay and Stage.CONNECT not in self._dialogue.early:
+                sources.acquaintances.waited(self._dialogue.client, trio.current_time())
         if stage is Stage.MAIL:
             self._docket = Docket()
         if not self._wanted or stage not in _STARTS:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from smtproxy.session.networks import Grouping, address_of
+from smtproxy.session.networks import Address, Grouping, address_of
 
 MOST = 50_000
 """Entries; some 10 MB. A server with a thousand correspondents a day remembers them for weeks."""
@@ -17,6 +17,8 @@ GOOD_AFTER = 3
 """Deliveries that make a history."""
 LASTS = 30 * 86400.0
 """Seconds. Postfix postscreen_dnsbl_max_ttl and greylists remember for a day to 36 days (PEERS section 2.1)."""
+PATIENCE_LASTS = 86400.0
+"""Seconds. Postfix postscreen_greet_ttl = 1d"""
 NETWORK = Grouping(24, 64)
 """One sender may have many addresses beside each other."""
 
@@ -30,12 +32,31 @@ class _Entry:
 class Acquaintances:
     """Senders that are known."""
 
-    __slots__ = ("_entries", "_most")
+    __slots__ = ("_entries", "_most", "_patient")
 
     def __init__(self, most: int = MOST) -> None:
         """Know nobody yet."""
         self._entries: OrderedDict[int | str, _Entry] = OrderedDict()
+        self._patient: OrderedDict[Address, float] = OrderedDict()
+        """Clients that waited for a banner that was held back -> when they did last."""
         self._most = most
+
+    def waited(self, client: str, now: float) -> None:
+        """A client has waited for its banner."""
+        with suppress(ValueError):
+            address = address_of(client)
+            self._patient[address] = now
+            self._patient.move_to_end(address)
+        while len(self._patient) > self._most:
+            self._patient.popitem(last=False)
+
+    def patient(self, client: str, now: float) -> bool:
+        """Whether this client has waited for its banner lately: it need not do it again."""
+        try:
+            last = self._patient.get(address_of(client))
+        except ValueError:
+            return False
+        return last is not None and now - last < PATIENCE_LASTS
 
     def delivered(self, client: str, domains: Iterable[str], now: float) -> None:
         """A message of this client, proven to be from these domains, was accepted by the backend."""

@@ -5,7 +5,7 @@ A handshake in the middle of the dialogue (STARTTLS) ends here, too: it is a sec
 
 from smtproxy.session.answers import Own
 from smtproxy.session.conversation import Conversation
-from smtproxy.session.events import Secured, Started, TurnedAway, Wait
+from smtproxy.session.events import Answer, Secured, Started, TurnedAway, Wait
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import ClientTls, OpenMode
 from smtproxy.session.verdicts import Stage
@@ -20,7 +20,7 @@ def start(c: Conversation, event: Started) -> None:
         c.start_tls()  # what came already belongs to the handshake
     else:
         c.dialogue.talked(Stage.CONNECT, early=event.early)
-        _connected(c)
+        _connected(c, patience=0.0 if event.known else c.settings.banner_delay)
 
 
 def turned_away(c: Conversation, event: TurnedAway) -> None:
@@ -43,7 +43,7 @@ def secured(c: Conversation, event: Secured) -> None:
     c.dialogue.tls = event.tls
     c.wait_for_client()
     if c.phase is Phase.CONNECT:
-        _connected(c)
+        _connected(c, patience=c.settings.banner_delay)
     else:
         c.dialogue.hello = None
         c.phase = Phase.START
@@ -56,13 +56,19 @@ def not_secured(c: Conversation, why: str) -> None:
         c.finish("tls_failed", "client")
 
 
-def _connected(c: Conversation) -> None:
-    """The client is there, and under TLS where that comes first."""
-    c.client_due = c.dialogue.now + c.settings.banner_delay
+def _connected(c: Conversation, patience: float) -> None:
+    """The client is there, and under TLS where that comes first. Its banner may be held back for `patience` seconds."""
+    c.client_due = c.dialogue.now + patience
     c.slot = c.answers.open("")
     c.phase = Phase.SILENCE
     if c.offered is None:
         c.say_goodbye(Own.NO_BACKEND_YET, "no_backend")
+    elif patience and not c.dialogue.early:
+        # The first line of a banner whose last one comes later: who takes it for the whole talks too early. Postfix
+        # calls it a teaser (postscreen_greet_banner).
+        teaser = f"220-{c.settings.hostname} ESMTP\r\n".encode()
+        c.dialogue.octets_out += len(teaser)
+        c.out.append(Answer(teaser))
 
 
 def listen(c: Conversation) -> bool:

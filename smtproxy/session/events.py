@@ -41,6 +41,8 @@ class Started:
 
     early: bool = False
     """It has said something already."""
+    known: bool = False
+    """It was patient before, or has a good history: no banner is held back for it."""
 
 
 @value

@@ -1,6 +1,6 @@
 """Who has had mail delivered before."""
 
-from smtproxy.policy.acquaintances import GOOD_AFTER, LASTS, Acquaintances
+from smtproxy.policy.acquaintances import GOOD_AFTER, LASTS, PATIENCE_LASTS, Acquaintances
 
 
 def test_a_history_needs_some_deliveries_and_ends_some_day() -> None:
@@ -36,3 +36,17 @@ def test_a_client_that_nobody_named_has_none() -> None:
     for _ in range(GOOD_AFTER):
         known.delivered("", (), 0.0)
     assert not known.good("", (), 1.0)
+
+
+def test_who_waited_once_need_not_wait_again_for_a_day() -> None:
+    known = Acquaintances(most=2)
+    assert not known.patient("192.0.2.1", 0.0)
+    known.waited("192.0.2.1", 0.0)
+    assert known.patient("::ffff:192.0.2.1", 10.0)
+    assert not known.patient("192.0.2.2", 10.0)
+    assert not known.patient("192.0.2.1", PATIENCE_LASTS)
+    assert not known.patient("", 1.0)
+    known.waited("", 1.0)
+    for number in range(3, 5):
+        known.waited(f"192.0.2.{number}", 1.0)
+    assert not known.patient("192.0.2.1", 2.0)

@@ -22,7 +22,6 @@ from smtproxy.session.envelope import Envelope
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.paths import NULL_PATH, Path
 
-
 _SENDER = Path("a", "example.net")
 
 

@@ -24,6 +24,14 @@ def test_a_backend_that_was_never_reached_is_told_before_the_banner() -> None:
 
 
 _HELD_BACK = RelaySettings(HOSTNAME, banner_delay=6)
+_TEASER = b"220-mx.example.org ESMTP\r\n"
+
+
+def test_who_is_known_waits_for_no_banner() -> None:
+    lab = Laboratory(_HELD_BACK)
+    lab.event(events.Started(known=True))
+    lab.run()
+    assert lab.heard == b"220 mx.example.org ESMTP\r\n"
 
 
 def test_a_banner_that_is_held_back_comes_when_its_time_is_over() -> None:
@@ -31,9 +39,9 @@ def test_a_banner_that_is_held_back_comes_when_its_time_is_over() -> None:
     assert lab.relay.waits_for is events.Wait.CLIENT
     assert lab.relay.deadline == lab.now + 6
     lab.pass_time(5.9)
-    assert lab.heard == b""
+    assert lab.heard == _TEASER
     lab.pass_time(0.1)
-    assert lab.codes == [220]
+    assert lab.heard == _TEASER + b"220 mx.example.org ESMTP\r\n"
     assert lab.relay.deadline == lab.now + _HELD_BACK.limits.command_time
     lab.send(b"QUIT\r\n")
     assert lab.log[-1][1]["findings"] == []
@@ -79,7 +87,7 @@ def test_a_handshake_is_no_early_talk() -> None:
 def test_who_leaves_before_the_banner() -> None:
     lab = Laboratory(_HELD_BACK).start()
     lab.close()
-    assert (lab.heard, lab.log[-1][1]["ended"]) == (b"", "closed")
+    assert (lab.heard, lab.log[-1][1]["ended"]) == (_TEASER, "closed")
 
 
 def test_who_is_turned_away_has_a_line_in_the_log() -> None:

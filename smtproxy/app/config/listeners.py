@@ -134,7 +134,8 @@ class Listener(BaseModel):
         Pause,
         Field(
             description="How long the banner is held back, to the second, so that the check early_talker sees who "
-            "talks before it: every client waits so long. 0: not at all, and only what is there already is early.",
+            "talks before it. Who has waited once in a day, or has had mail delivered before, does not wait. 0: "
+            "nobody does, and only what is there already is early.",
         ),
     ] = 0.0
     proxy_protocol: Annotated[
