@@ -131,7 +131,18 @@ def _asked(checks: list[Check], stage: Stage, *, scoring: bool) -> tuple[_Asked,
 class Policy:
     """All enabled checks of a listener."""
 
-    __slots__ = ("_base", "_exemptions", "_overrides", "_soft", "_tables", "_tarpit", "_thresholds")
+    __slots__ = (
+        "_alone",
+        "_asks",
+        "_base",
+        "_exemptions",
+        "_overrides",
+        "_soft",
+        "_tables",
+        "_tarpit",
+        "_thresholds",
+        "_wanted",
+    )
 
     def __init__(
         self,
@@ -151,15 +162,30 @@ class Policy:
         self._thresholds = thresholds or Thresholds()
         self._soft = soft_bounce
         self._exemptions = exemptions
+        self._alone = tuple(one for one in exemptions if one.match.by_client_alone)
+        self._wanted: dict[tuple[bool, ...], frozenset[Key[Any]]] = {}
+        """By which of these a client is exempt -> the facts that it may need; bounded by the combinations there are."""
         scoring = thresholds is not None and thresholds != Thresholds()
         self._base = _Table("", checks, scoring=scoring)
         self._overrides = tuple((one.match, _Table(one.name, one.checks, scoring=scoring)) for one in overrides)
         self._tables = (self._base, *(table for _, table in self._overrides))
+        self._asks = any(
+            row.check.spec.needs for table in self._tables for rows in table.asked.values() for row in rows
+        )
 
     # What is to be known
 
     def wanted(self, client: str) -> frozenset[Key[Any]]:
         """Return the facts that may be needed in a session with a client, those that others need left out."""
+        if not self._asks:
+            return _NO_FACTS
+        kind = tuple(is_from(client, one.match.clients) for one in self._alone)
+        known = self._wanted.get(kind)
+        if known is None:
+            known = self._wanted[kind] = self._wanted_of(client)
+        return known
+
+    def _wanted_of(self, client: str) -> frozenset[Key[Any]]:
         keys: set[Key[Any]] = set()
         for table in self._tables:
             for rows in table.asked.values():
@@ -188,10 +214,8 @@ class Policy:
         if check.spec.duty:
             return False
         return any(
-            one.match.by_client_alone
-            and one.covers(check.spec.name, lists=check.spec.lists)
-            and is_from(client, one.match.clients)
-            for one in self._exemptions
+            one.covers(check.spec.name, lists=check.spec.lists) and is_from(client, one.match.clients)
+            for one in self._alone
         )
 
     def _table(self, evidence: Evidence) -> _Table:
@@ -221,7 +245,7 @@ class Policy:
     def _ask(self, row: _Asked, evidence: Evidence) -> _Found | None:
         check = row.check
         spec, action, because = check.spec, check.action, ""
-        if spec.needs and not spec.duty and self._exemptions and self._spared(check, evidence.dialogue.client):
+        if spec.needs and not spec.duty and self._alone and self._spared(check, evidence.dialogue.client):
             return None  # its facts were not looked up
         applied = action
         try:
@@ -368,4 +392,5 @@ def _reply(stage: Stage, finding: Finding, action: Action, phrases: Phrasebook) 
     return phrases.phrase(wording, finding.detail)
 
 
+_NO_FACTS: frozenset[Key[Any]] = frozenset()
 _NOTHING_FOUND: Mapping[Stage, Verdict] = {stage: Accepted(stage) for stage in Stage}
