@@ -18,13 +18,14 @@ from pydantic.fields import FieldInfo
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
-from smtproxy.app.config.checks import DUTIES, Checks
+from smtproxy.app.config.checks import DUTIES, Checks, Judgement
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.tarpit import Tarpit
@@ -152,7 +153,7 @@ def _text(text: str) -> str:
 def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = field.annotation
-        if model is Config and inner not in (bool, str):
+        if model is Config and inner not in (bool, str, Profile):
             continue  # a table
         if inner is Checks:
             cells = (f"`{prefix}{name}`", "tables", "(none)", field.description or "")
@@ -160,7 +161,8 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _rows(inner, f"{prefix}{name}.")
         else:
-            cells = (f"`{prefix}{name}`", _kind(field), _default(field), field.description or "")
+            default = "(of the profile)" if issubclass(model, Judgement) and name == "action" else _default(field)
+            cells = (f"`{prefix}{name}`", _kind(field), default, field.description or "")
             yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
 
 

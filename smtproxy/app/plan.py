@@ -15,10 +15,12 @@ from smtproxy.app.config.checks import DUTIES
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
+from smtproxy.app.config.profiles import PROFILES
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.policy.findings import Action
+from smtproxy.policy.rules.bounds import in_one_line
 from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.settings import BackendTls
@@ -29,7 +31,8 @@ def plan(config: Config) -> str:
     server, drain = config.server, show_seconds(config.server.drain_timeout)
     used = {listener.backend for listener in config.listeners}
     workers = f"{server.workers} worker{'s' if server.workers > 1 else ''}"
-    parts = [f"smtproxy {server.hostname}, {workers}, up to {drain} to drain, log: {config.log.format}"]
+    head = [f"smtproxy {server.hostname}", workers, f"up to {drain} to drain", f"log: {config.log.format}"]
+    parts = [", ".join([*head, f"profile {config.profile.value}"])]
     parts += [_block(f"listener {one.name} (role {one.role})", _listener(one)) for one in config.listeners]
     for name, backend in config.backends.items():
         parts.append(
@@ -147,7 +150,9 @@ def _checks(config: Config) -> list[tuple[str, str]]:
             on = settings.pop("enabled")
             said = "on (duty)" if on else f"OFF (duty): {_danger(check)}"
         else:
+            usual = Action(PROFILES[name].action(config.profile)) if name in PROFILES else check.action
             said = _judgement(settings)
+            said += f" ({config.profile.value}: {usual.value})" * (check.action is not usual)
         own = ", ".join(
             f"{key} {show_seconds(value) if isinstance(value, float) else getattr(value, 'value', value)}"
             for key, value in settings.items()
@@ -168,9 +173,8 @@ def _rules(config: Config) -> list[tuple[str, str]]:
     rows = []
     for rule in config.rules:
         settings = {**dict(rule), "action": rule.then}
-        rows.append(
-            (PREFIX + rule.name, f"{_judgement(settings)}, at {rule.stage}, when {' '.join(rule.when.split())}")
-        )
+        said = f"{_judgement(settings)}, at {rule.stage}, when {in_one_line(rule.when)}"
+        rows.append((PREFIX + rule.name, said))
     return rows
 
 

@@ -16,6 +16,7 @@ from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
@@ -46,7 +47,7 @@ TABLES = {
 }
 
 
-_AT_THE_TOP = {name for name, field in Config.model_fields.items() if field.annotation in (bool, str)}
+_AT_THE_TOP = {name for name, field in Config.model_fields.items() if field.annotation in (bool, str, Profile)}
 
 
 _NOT_WITHOUT_WHOM = ("[[exemptions]]", "[[policy]]")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from smtproxy.app.config.errors import ConfigError, ConfigErrors
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.positions import Positions
+from smtproxy.app.config.profiles import with_profile
 from smtproxy.app.config.survey import survey
 from smtproxy.app.config.units import show_octets
 from smtproxy.app.config.wording import location_of, message_of, path_of
@@ -31,7 +32,7 @@ def load(path: Path | str) -> Config:
     text = _text(file)
     document = _document(file, text)
     try:
-        return Config.model_validate(document, context=survey(Path(path), document))
+        return Config.model_validate(with_profile(document), context=survey(Path(path), document))
     except ValidationError as failure:
         found = failure.errors(include_url=False)
     positions = Positions(text)

@@ -18,10 +18,11 @@ from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.survey import survey_of
-from smtproxy.app.config.tables import LIST, STRICT, one_of
+from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import Duration
 from smtproxy.session.limits import Limits
@@ -141,6 +142,14 @@ class Config(BaseModel):
     log: Log = Field(default=Log(), description="The log on standard output.")
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     dns: Dns = Field(default=Dns(), description="Who is asked for names, and how much is remembered.")
+    profile: Annotated[
+        Profile,
+        member_of(Profile),
+        Field(
+            description="What judgements do where the file says nothing: observe refuses nothing; cautious only what "
+            "no honest sender does; strict is for those who have read their log. docs/checks.md has it check by check."
+        ),
+    ] = Profile.CAUTIOUS.value  # type: ignore[assignment] # the validator makes it the member
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
     rules: Annotated[
         tuple[Rule, ...],

@@ -15,7 +15,8 @@ LARGEST_PATTERN: Final = 500
 """Places of all patterns of an expression, repetitions written out. Each costs RE2 up to 30 ns a character of the text
 (measured with `(a?){900}b`): 500 of them cost 10 ms on the longest one."""
 LARGEST_LOOPED_PATTERN: Final = 50
-"""The same where there is a loop, which may run a hundred times over a list of a peer's."""
+"""The same where there is a loop, which may run a hundred times over a list of a peer's. Two loops in each other held a
+worker for 0.7 s: they go without patterns."""
 
 _RAW = r"""[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
 _COOKED = r"""[bB]?(?:\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
@@ -99,6 +100,8 @@ def too_much(expression: str) -> str:
     matched, written = patterns(bare, texts)
     if matched != len(written):
         return 'a pattern is written out, as in hello.matches("^[a-z]+$"): it never comes from a peer'
+    if written and all_loops > 1:
+        return "a pattern can stand in an expression with one loop, not in one with several: make several rules of it"
     most = LARGEST_LOOPED_PATTERN if all_loops else LARGEST_PATTERN
     if sum(pattern_size(one.lstrip("rRbB").strip("\"'")) for one in written) > most:
         where = " with a loop" if all_loops else ""

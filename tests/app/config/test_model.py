@@ -48,6 +48,7 @@ CONTRACT = {
         "governor",
         "dns",
         "rules",
+        "profile",
     },
     "server": {
         "hostname",
