@@ -76,7 +76,7 @@ def document() -> str:
             _introduction(),
             _section("[server]", Server, whole["server"].description),
             _section("[[listeners]]", Listener, Listener.__doc__)
-            + _text(f"\n`commit_by` must not be above {show_seconds(LATEST_COMMIT)}."),
+            + folded(f"\n`commit_by` must not be above {show_seconds(LATEST_COMMIT)}."),
             _section("[backends.NAME]", Backend, Backend.__doc__),
             _section("[sample]", Sample, whole["sample"].description),
             _section("The top of the file", Config, "Settings that stand in front of the first table."),
@@ -102,12 +102,12 @@ def _introduction() -> str:
     return "".join(
         [
             _HEAD,
-            _text(
+            folded(
                 f"The configuration is one TOML file of at most {size}, named by `-c`. `config.toml` in this tree "
                 "works as it is and shows every setting with its default. One listener and one backend are enough:"
             ),
             f"\n{_EXAMPLE}\n",
-            _text(
+            folded(
                 "`python -m smtproxy check -c FILE` prints what a file plans and exits with 0, or prints every mistake "
                 "as `file:line: path: what is wrong` and exits with 2. A key that is not known is a mistake."
             ),
@@ -118,7 +118,7 @@ def _introduction() -> str:
 
 def _checks() -> Iterator[str]:
     duties = ", ".join(f"`{name}`" for name in Checks.model_fields if name in DUTIES)
-    yield "## Checks\n\n" + _text(
+    yield "## Checks\n\n" + folded(
         f"Duties are {duties}: they have no `action`, they can only be switched off. All others are judgements: their "
         "`action` says what follows from what they find."
     )
@@ -140,18 +140,21 @@ def _about_limits() -> str:
 
 def _section(title: str, model: type[BaseModel], text: str | None, *, meaning: str = "meaning") -> str:
     head = f"| setting | value | default | {meaning} |\n|---|---|---|---|\n"
-    return f"## {title}\n\n{_text(text or '')}\n{head}{''.join(_rows(model))}"
+    return f"## {title}\n\n{folded(text or '')}\n{head}{''.join(rows(model))}"
 
 
-def _text(text: str) -> str:
+def folded(text: str) -> str:
     """Fold a paragraph, but nothing between backticks."""
     blank, whole = "\n" * text.startswith("\n"), _CODE.sub(lambda code: code[0].replace(" ", "\0"), text.strip())
     folded = textwrap.fill(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
     return blank + folded.replace("\0", " ") + "\n"
 
 
-def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def rows(model: type[BaseModel], prefix: str = "", without: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Write the settings of a table as rows of one, without those named."""
     for name, field in model.model_fields.items():
+        if name in without:
+            continue
         inner = field.annotation
         if model is Config and inner not in (bool, str, Profile):
             continue  # a table
@@ -159,7 +162,7 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             cells = (f"`{prefix}{name}`", "tables", "(none)", field.description or "")
             yield f"| {' | '.join(cells)} |\n"
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _rows(inner, f"{prefix}{name}.")
+            yield from rows(inner, f"{prefix}{name}.")
         else:
             default = "(of the profile)" if issubclass(model, Judgement) and name == "action" else _default(field)
             cells = (f"`{prefix}{name}`", _kind(field), default, field.description or "")
