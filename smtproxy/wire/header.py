@@ -6,6 +6,7 @@ never decide about content, nor change any.
 
 import re
 
+from smtproxy.wire.header_block import empty_line
 from smtproxy.wire.paths import FORBIDDEN
 
 MAX_MESSAGE_ID = 998
@@ -57,12 +58,7 @@ class HeaderScan:
             return 0  # no header at all
         start = self._scanned
         self._scanned = max(0, len(buffer) - 1)
-        end = -1
-        for pair in (b"\n\r", b"\n\n", b"\r\r"):  # of the four only CR LF is one newline
-            found = buffer.find(pair, start) if end < 0 else buffer.find(pair, start, end + 1)
-            if found >= 0:
-                end = found
-        return end
+        return empty_line(buffer, start)
 
     def _read(self, block: bytes) -> None:
         self.complete = True
