@@ -73,6 +73,6 @@ def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, j
 
 
 def _lookups() -> list[AnyLookup]:
-    from smtproxy.lookups import spf  # noqa: PLC0415 - as above
+    from smtproxy.lookups import arc, dkim, header, spf  # noqa: PLC0415 - as above
 
-    return [*spf.lookups(spf.Results(), trio.current_time)]
+    return [*spf.lookups(spf.Results(), trio.current_time), header.LOOKUP, dkim.LOOKUP, arc.LOOKUP]
