@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
@@ -15,6 +16,7 @@ from smtproxy.app.config.checks import Checks, Judgement
 from smtproxy.app.config.judging import overridden
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.rules import Rule
+from smtproxy.lookups.listings import KEYS, Subject
 from smtproxy.network.ceiling import Ceiling
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
@@ -22,12 +24,15 @@ from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_c
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
+    dnsbl,
     early_talker,
     hello,
     loops,
     not_smtp,
     protocol_errors,
     recipient_domain,
+    reverse_name,
+    sender_domain,
     size,
 )
 from smtproxy.policy.exemptions import Exemption, Match
@@ -119,13 +124,30 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
         (checks.loops.enabled, Check(loops.CHECK, loops.LoopsOptions(checks.loops.max_received))),
         (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(checks))),
     ]
+    said = hello.HelloOptions(ours, *_own(checks.hello))
+    named = reverse_name.ReverseNameOptions(*_own(checks.reverse_name))
+    listed = dnsbl.DnsblOptions(
+        checks.dnsbl.threshold,
+        {one.name: one.weight for one in config.lists},
+        frozenset(key for one in config.lists for subject in one.subjects for key in [KEYS[Subject(subject)]]),
+    )
     judgements = (
         _judgement(early_talker.CHECK, early_talker.EarlyTalkerOptions(), checks.early_talker),
         _judgement(not_smtp.CHECK, not_smtp.NotSmtpOptions(), checks.not_smtp),
-        _judgement(hello.CHECK, hello.HelloOptions(ours), checks.hello),
+        _judgement(hello.check(said), said, checks.hello),
+        _judgement(reverse_name.check(named), named, checks.reverse_name),
+        _judgement(
+            sender_domain.CHECK, sender_domain.SenderDomainOptions(*_own(checks.sender_domain)), checks.sender_domain
+        ),
+        _judgement(dnsbl.check(listed), listed, checks.dnsbl),
     )
     rules = (_rule(one, listener) for one in config.rules)
     return (*(check for enabled, check in duties if enabled), *judgements, *rules)
+
+
+def _own(table: Judgement) -> tuple[Any, ...]:
+    """Return what a table has besides what all judgements have, in its order, which is that of the check's options."""
+    return tuple(value for name, value in table if name not in Judgement.model_fields)
 
 
 def _judgement(spec: CheckSpec, options: object, table: Judgement) -> Check:

@@ -23,6 +23,7 @@ from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
+from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
@@ -87,6 +88,7 @@ def document() -> str:
             _section("[quotas]", Quotas, Quotas.__doc__),
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
+            _section("[[lists]]", DnsListTable, DnsListTable.__doc__),
             *_checks(),
             _section(
                 "[[rules]]", Rule, f"{Rule.__doc__} At most {MOST}; `docs/checks.md` has the language and examples."

@@ -8,6 +8,11 @@ from functools import partial
 import trio
 
 from smtproxy.app.config import Config
+from smtproxy.app.config.lists import AUTO, DnsListTable
+from smtproxy.lookups import hello_name, reverse_name, sender_domain
+from smtproxy.lookups.answer_filter import EVERY_ANSWER
+from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
+from smtproxy.lookups.listings import DnsList, Subject, listings
 from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
@@ -60,7 +65,7 @@ def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, j
     table = config.governor
     governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
     return Sources(
-        {one.key.name: one for one in _lookups()} if asks(policies) else {},
+        {one.key.name: one for one in _lookups(config, resolver, nursery, journal)} if asks(policies) else {},
         nursery,
         AtHand(resolver),
         partial(SessionResolver, resolver, config.dns.per_session),
@@ -72,7 +77,37 @@ def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, j
     )
 
 
-def _lookups() -> list[AnyLookup]:
+def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, journal: Journal) -> list[AnyLookup]:
     from smtproxy.lookups import arc, dkim, header, spf  # noqa: PLC0415 - as above
 
-    return [*spf.lookups(spf.Results(), trio.current_time), header.LOOKUP, dkim.LOOKUP, arc.LOOKUP]
+    return [
+        reverse_name.LOOKUP,
+        hello_name.LOOKUP,
+        sender_domain.LOOKUP,
+        *listings(tuple(map(dns_list, config.lists)), resolver, nursery, journal),
+        *spf.lookups(spf.Results(), trio.current_time),
+        header.LOOKUP,
+        dkim.LOOKUP,
+        arc.LOOKUP,
+    ]
+
+
+def dns_list(table: DnsListTable) -> DnsList:
+    """Return a list as it is asked. Test points of a table are for the kind of subject that they are."""
+    auto = (table.test_listed, table.test_unlisted) == (AUTO, AUTO)
+    return DnsList(
+        table.name,
+        table.zone,
+        frozenset(map(Subject, table.subjects)),
+        table.answers or (EVERY_ANSWER,),
+        ADDRESSES if auto else _points(table, ADDRESSES),
+        DOMAINS if auto else _points(table, DOMAINS),
+    )
+
+
+def _points(table: DnsListTable, usual: Points) -> Points:
+    def one(written: str, auto: str) -> str:
+        is_domain = any(map(str.isalpha, written)) and ":" not in written
+        return auto if written == AUTO or (written and is_domain is not usual.domains) else written
+
+    return Points(one(table.test_listed, usual.listed), one(table.test_unlisted, usual.unlisted), usual.domains)

@@ -41,6 +41,8 @@ def plan(config: Config) -> str:
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
     parts.append(_block("checks", _checks(config)))
+    if config.lists:
+        parts.append(_block("lists", _lists(config)))
     if config.rules:
         parts.append(_block("rules", _rules(config)))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
@@ -153,11 +155,29 @@ def _checks(config: Config) -> list[tuple[str, str]]:
             usual = Action(PROFILES[name].action(config.profile)) if name in PROFILES else check.action
             said = _judgement(settings)
             said += f" ({config.profile.value}: {usual.value})" * (check.action is not usual)
+            kinds = [key for key, value in settings.items() if value is True]
+            left = [key for key, value in settings.items() if value is False]
+            settings = {key: value for key, value in settings.items() if not isinstance(value, bool)}
+            if kinds or left:
+                said += f"; finds {', '.join(kinds) or 'NOTHING'}" + f"; not {', '.join(left)}" * bool(left)
+            if "threshold" in settings:
+                lists = "" if config.lists else " (there is no list: it finds nothing)"
+                said += f"; from {settings.pop('threshold'):g} on{lists}"
         own = ", ".join(
             f"{key} {show_seconds(value) if isinstance(value, float) else getattr(value, 'value', value)}"
             for key, value in settings.items()
         )
         rows.append((name, f"{said}; {own}" if own else said))
+    return rows
+
+
+def _lists(config: Config) -> list[tuple[str, str]]:
+    """Say what is asked of which list. Not where: a zone may hold a secret key, and plans are shown around."""
+    rows = []
+    for one in config.lists:
+        answers = ", ".join(map(str, one.answers)) or "any answer"
+        tested = "" if one.test_listed else "; NO TEST POINT that it must have: nobody would notice its death"
+        rows.append((one.name, f"{one.weight:+g} for {', '.join(one.subjects)} with {answers}{tested}"))
     return rows
 
 

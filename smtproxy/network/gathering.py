@@ -18,7 +18,7 @@ from smtproxy.network.dns.answers import Resolver
 from smtproxy.network.inquiry import AnyLookup, MessageTooLarge, NotAtHand
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.acquaintances import Acquaintances
-from smtproxy.policy.evidence import Evidence, Fact, Unknown
+from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
 from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import FACTS, Key, Scope
 from smtproxy.policy.governor import Change, Governor
@@ -206,7 +206,7 @@ class Gathering:
         """Look a fact up: from memory if it is there, else beside the session."""
         lookup = sources.lookups.get(key.name)
         if lookup is None:
-            self._facts[key.name] = Unknown("not_configured")
+            self._facts[key.name] = NOT_CONFIGURED
             return
         fact = self._at_hand(lookup, sources) if lookup.quick else None
         if fact is not None:
@@ -270,7 +270,7 @@ class Gathering:
                 found = None if lookup is None or not lookup.quick else self._at_hand(lookup, sources)
                 if lookup is not None and found is None:
                     raise NotAtHand
-                self._facts[key.name] = Unknown("not_configured") if found is None else found
+                self._facts[key.name] = NOT_CONFIGURED if found is None else found
             else:
                 self._start(key, sources)
         flight = self._flights.get(key.name)

@@ -30,6 +30,9 @@ class Unknown:
 
 Fact: TypeAlias = Known[T] | Unknown
 NOT_ASKED = Unknown("not_asked")
+NOT_CONFIGURED = Unknown("not_configured")
+"""Nothing looks it up here."""
+NOBODY_ASKED = frozenset({NOT_ASKED.reason, NOT_CONFIGURED.reason})
 
 
 @value

@@ -71,6 +71,8 @@ class Docket:
         plain: dict[str, object] = {"v": VERSION, "client": dialogue.client}
         if dialogue.hello is not None:
             plain["hello"] = [dialogue.hello.verb, dialogue.hello.name]
+            if dialogue.hello_names > 1:
+                plain["hello_names"] = dialogue.hello_names
         if dialogue.tls is not None:
             plain["tls"] = [dialogue.tls.version, dialogue.tls.cipher]
         if dialogue.early:
@@ -127,6 +129,7 @@ def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) ->
     dialogue = Dialogue(session, plain["client"])
     if "hello" in plain:
         dialogue.hello = Hello(*plain["hello"])
+        dialogue.hello_names = plain.get("hello_names", 1)
     if "tls" in plain:
         dialogue.tls = Tls(*plain["tls"])
     dialogue.early = tuple(Stage(name) for name in plain.get("early", ()))

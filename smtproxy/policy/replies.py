@@ -34,6 +34,18 @@ class Reason(Enum):
     NOT_SMTP = "not_smtp"
     HELLO_FORGED = "hello_forged"
     HELLO_SYNTAX = "hello_syntax"
+    HELLO_FOREIGN_ADDRESS = "hello_foreign_address"
+    HELLO_CHANGED = "hello_changed"
+    HELLO_UNQUALIFIED = "hello_unqualified"
+    HELLO_UNRESOLVABLE = "hello_unresolvable"
+    NO_REVERSE_NAME = "no_reverse_name"
+    REVERSE_NAME_UNCONFIRMED = "reverse_name_unconfirmed"
+    REVERSE_NAME_DYNAMIC = "reverse_name_dynamic"
+    SENDER_DOMAIN_MISSING = "sender_domain_missing"
+    SENDER_NULL_MX = "sender_null_mx"
+    SENDER_NO_EXCHANGER = "sender_no_exchanger"
+    SENDER_BOGUS_EXCHANGER = "sender_bogus_exchanger"
+    LISTED = "listed"
     RULE = "rule"
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
@@ -139,6 +151,25 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.NOT_SMTP: Wording(500, "5.5.1", "This is SMTP, not {}"),
     Reason.HELLO_FORGED: Wording(550, "5.7.1", "EHLO name is ours, not yours"),
     Reason.HELLO_SYNTAX: Wording(550, "5.5.2", "EHLO name is neither a domain nor an address literal"),
+    Reason.HELLO_FOREIGN_ADDRESS: Wording(550, "5.7.1", "EHLO says an address that is not yours; say your host's name"),
+    Reason.HELLO_CHANGED: Wording(550, "5.7.1", "EHLO name changes within the session; say one name"),
+    Reason.HELLO_UNQUALIFIED: Wording(550, "5.5.2", "EHLO name is not fully qualified; say one as in host.example.org"),
+    Reason.HELLO_UNRESOLVABLE: Wording(550, "5.7.1", "EHLO name {} has no address in the DNS; say one that has"),
+    # RFC 7372 3.3
+    Reason.NO_REVERSE_NAME: Wording(550, "5.7.25", "Your address {} has no name in the DNS; give it one (PTR)"),
+    Reason.REVERSE_NAME_UNCONFIRMED: Wording(
+        550, "5.7.25", "The name of your address {} does not lead back to it; make PTR and A agree"
+    ),
+    Reason.REVERSE_NAME_DYNAMIC: Wording(
+        550, "5.7.25", "Your host {} has the name of a dial-up line; send by your provider's server, or publish SPF"
+    ),
+    Reason.SENDER_DOMAIN_MISSING: Wording(550, "5.1.8", "Sender's domain {} does not exist"),
+    Reason.SENDER_NULL_MX: Wording(550, "5.7.27", "Sender's domain {} takes no mail (null MX)"),  # RFC 7505 4.2
+    Reason.SENDER_NO_EXCHANGER: Wording(550, "5.1.8", "Sender's domain {} has no mail server: no MX, no address"),
+    Reason.SENDER_BOGUS_EXCHANGER: Wording(
+        550, "5.1.8", "Mail servers of sender's domain {} have addresses that nobody can reach"
+    ),
+    Reason.LISTED: Wording(550, "5.7.1", "Listed by {}; ask that list to remove the entry"),
     Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
     Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),

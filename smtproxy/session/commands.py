@@ -18,6 +18,7 @@ from smtproxy.session.verdicts import Stage
 from smtproxy.wire.commands import Command, PathCommand, parse_command, parse_mail, parse_rcpt
 from smtproxy.wire.ehlo import unsupported
 from smtproxy.wire.errors import Fault, PeerError
+from smtproxy.wire.paths import domain_key
 from smtproxy.wire.replies import Reply
 
 _TLS_HELLO = b"\x16\x03"
@@ -182,7 +183,12 @@ def _hello(c: Conversation, slot: Slot, command: Command) -> None:
             return
     c.forget_transaction()
     c.dialogue.talked(Stage.HELLO, early=bool(len(c.lines)))
-    c.dialogue.hello = Hello(command.verb, command.argument.decode("latin-1"))
+    before, said = c.dialogue.hello, Hello(command.verb, command.argument.decode("latin-1"))
+    if before is None:
+        c.dialogue.hello_names = 1
+    elif domain_key(before.name) != domain_key(said.name):
+        c.dialogue.hello_names += 1
+    c.dialogue.hello = said
     c.slot = slot
     c.ask(Stage.HELLO)
 

@@ -60,6 +60,8 @@ class Dialogue:
     foreign: str = ""
     """The protocol it speaks instead of SMTP: HTTP or TLS; empty: none that we know."""
     hello: Hello | None = None
+    hello_names: int = 0
+    """Names it has called itself by, one after the other; what it said before TLS is forgotten (RFC 3207 4.2)."""
     envelope: Envelope | None = None
     recipient: Recipient | None = None
     """The recipient being judged."""

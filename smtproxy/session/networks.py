@@ -47,3 +47,21 @@ class Grouping:
 
 ONE_ADDRESS = Grouping()
 _BEHIND_IPV4 = 1 << 32
+
+
+def _networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(map(ip_network, texts))
+
+
+LOCAL = _networks(
+    *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    *("::1/128", "fc00::/7", "fe80::/10"),
+)
+"""Networks that are somebody's own: loopback, private, shared, of one link. RFC 6890"""
+BOGUS = (
+    *LOCAL,
+    *_networks("0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+    *_networks("224.0.0.0/4", "240.0.0.0/4", "::/128", "100::/64", "2001:db8::/32", "3fff::/20", "ff00::/8"),
+)
+"""Networks in which nobody on the Internet takes mail: those, and this host, documentation, benchmarks, multicast, the
+reserved ones. RFC 6890, RFC 9637"""

@@ -15,6 +15,7 @@ from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
@@ -40,6 +41,7 @@ TABLES = {
     "[quotas]": list(Quotas.model_fields),
     "[tarpit]": list(Tarpit.model_fields),
     "[dns]": list(Dns.model_fields),
+    "[[lists]]": list(DnsListTable.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
@@ -80,6 +82,7 @@ def test_each_default_may_be_written_as_it_is_shown(tmp_path: Path) -> None:
     """A configuration that writes out every default of the document is the one that writes none."""
     least = {"[[listeners]]": 'bind = ["127.0.0.1:0"]\nbackend = "NAME"\ndomains = ["example.org"]\n'}
     least["[backends.NAME]"] = 'servers = ["127.0.0.1:25"]\n'
+    least["[[lists]]"] = 'name = "a"\nzone = "list.example"\n'
     least["[[rules]]"] = 'name = "a"\nwhen = "true"\nthen = "observe"\n'
     plain, full = tmp_path / "plain.toml", tmp_path / "full.toml"
     plain.write_text("".join(f"{title}\n{text}" for title, text in least.items()))

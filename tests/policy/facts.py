@@ -1,11 +1,16 @@
 """Evidence for the tests of the policy."""
 
-from smtproxy.policy.evidence import Evidence
+from collections.abc import Mapping
+from typing import Any
+
+from smtproxy.policy.evidence import Evidence, Known, Unknown
+from smtproxy.policy.facts import Key
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
-from smtproxy.session.envelope import Recipient
+from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.commands import parse_rcpt
+from smtproxy.wire.paths import NULL_PATH, Path
 
 PHRASES = Phrasebook("mx.example.org", "testsession")
 
@@ -42,3 +47,19 @@ def errors(number: int) -> Evidence:
 def nothing(stage: Stage) -> Evidence:
     """Return what is known when nothing was said."""
     return Evidence(stage, Dialogue("testsession", "192.0.2.10"))
+
+
+def told(
+    stage: Stage,
+    facts: Mapping[Key[Any], object],
+    *,
+    client: str = "198.51.100.7",
+    said: str = "mx.a.test",
+    names: int = 1,
+    sender: Path = NULL_PATH,
+) -> Evidence:
+    """Return what is known of a session of which lookups found facts: values, or Unknown."""
+    dialogue = Dialogue("testsession", client, hello=Hello("EHLO", said), hello_names=names)
+    dialogue.envelope = Envelope(sender)
+    found = {key.name: fact if isinstance(fact, Unknown) else Known(fact) for key, fact in facts.items()}
+    return Evidence(stage, dialogue, found)

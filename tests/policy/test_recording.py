@@ -17,7 +17,7 @@ from smtproxy.wire.replies import Reply
 
 
 def _dialogue() -> Dialogue:
-    made = Dialogue("s", "192.0.2.10", hello=Hello("EHLO", "client.example"), tls=Tls("TLSv1.3", "X"))
+    made = Dialogue("s", "192.0.2.10", hello=Hello("EHLO", "client.example"), tls=Tls("TLSv1.3", "X"), hello_names=2)
     made.early = (Stage.HELLO,)
     made.envelope = Envelope(Path("a", "example.net"), (("SIZE", "100"), ("BODY", "8BITMIME"), ("SMTPUTF8", None)))
     made.declared_size = 100
@@ -59,6 +59,7 @@ def test_each_decision_comes_back_with_the_facts_that_it_had() -> None:
     assert message.evidence.dialogue.message == MessageFacts(77, True, False, 3, None)
     for one in (first, second, message):
         again = one.evidence.dialogue
+        assert again.hello_names == 2
         assert (again.client, again.hello, again.tls, again.early) == (
             dialogue.client,
             dialogue.hello,

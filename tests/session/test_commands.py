@@ -344,3 +344,17 @@ def test_mail_under_tls_says_so_in_its_trace() -> None:
     assert b" with ESMTPS id " in header
     lab.send(b"QUIT\r\n")
     assert (lab.log[-1][1]["tls"], lab.log[-1][1]["cipher"]) == (TLS.version, TLS.cipher)
+
+
+def test_names_that_a_client_calls_itself_are_counted() -> None:
+    lab = Laboratory().start()
+    for said, names in (("a.example", 1), ("A.Example.", 1), ("b.example", 2), ("a.example", 3)):
+        lab.send(f"EHLO {said}\r\n".encode())
+        assert lab.dialogue.hello_names == names
+
+
+def test_a_name_said_before_tls_is_forgotten() -> None:
+    """RFC 3207 4.2"""
+    lab = _secured(greeted(settings=STARTTLS))
+    lab.send(b"EHLO another.example\r\n")
+    assert lab.dialogue.hello_names == 1

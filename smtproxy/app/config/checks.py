@@ -22,7 +22,8 @@ Action = Annotated[
 ]
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """Read a weight. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1000 <= value <= 1000:
         raise ValueError("must be a number from -1000 to 1000")
     return float(value)
@@ -34,7 +35,7 @@ OnError = Annotated[
     Field(description="What follows when the check cannot know: pass as if it had found nothing, or defer with 4xx."),
 ]
 
-Weight = Annotated[float, BeforeValidator(_number), Field(description="What a finding counts with the action score.")]
+Weight = Annotated[float, BeforeValidator(number), Field(description="What a finding counts with the action score.")]
 Early = Annotated[
     bool,
     Field(
@@ -121,7 +122,55 @@ class Judgement(BaseModel):
 
 
 class Hello(Judgement):
-    """Judgement: the client calls itself by our name, or by one that is none."""
+    """Judgement: the client calls itself by our name, by one that is none or leads nowhere, by another's address."""
+
+    forged: bool = Field(default=True, description="Find our own name, or one of the listener's domains.")
+    syntax: bool = Field(default=True, description="Find what is neither a domain nor an address literal.")
+    foreign_address: bool = Field(
+        default=True, description="Find an address literal that is not the client's, in whatever way it is written."
+    )
+    changed: bool = Field(default=True, description="Find clients that change their name within a session.")
+    unqualified: bool = Field(default=False, description="Find names without a dot. Some honest servers have one.")
+    unresolvable: bool = Field(
+        default=False,
+        description="Find names without an address in the DNS. Many honest servers say a name that only their office "
+        'knows, as "exch01.corp.local"; this asks the DNS for each name.',
+    )
+
+
+class ReverseName(Judgement):
+    """Judgement: the client's address has no name of its own in the DNS. Private addresses are not looked at."""
+
+    missing: bool = Field(default=True, description="Find addresses without a name (PTR).")
+    unconfirmed: bool = Field(default=True, description="Find names that do not lead back to the address.")
+    dynamic: bool = Field(
+        default=True,
+        description="Find names that providers give to whoever is connected: with the address in it, or a word like "
+        "dsl or pool. Forgiven if SPF passes, or if the client is a mail server of the sender's domain.",
+    )
+
+
+class SenderDomain(Judgement):
+    """Judgement: the domain of MAIL FROM could not be written to. The null sender has none."""
+
+    missing: bool = Field(default=True, description="Find domains that do not exist.")
+    null_mx: bool = Field(default=True, description="Find domains that say they take no mail (RFC 7505).")
+    no_exchanger: bool = Field(default=True, description="Find domains without MX and without an address.")
+    bogus_exchanger: bool = Field(
+        default=True,
+        description="Find domains whose mail servers all have addresses that nobody can reach: loopback, private, "
+        "documentation, multicast ...",
+    )
+
+
+class Dnsbl(Judgement):
+    """Judgement: lists of the DNS have the client, its name, or the sender's domain. The lists stand in [[lists]]."""
+
+    threshold: Annotated[
+        float,
+        BeforeValidator(number),
+        Field(description="From this sum of the weights of the lists on something is found."),
+    ] = 1.0
 
 
 class EarlyTalker(Judgement):
@@ -146,6 +195,9 @@ class Checks(BaseModel):
     early_talker: EarlyTalker = Field(default=EarlyTalker(), description="Clients that do not wait for replies.")
     not_smtp: NotSmtp = Field(default=NotSmtp(), description="Clients that speak another protocol.")
     hello: Hello = Field(default=Hello(), description="What a client calls itself.")
+    reverse_name: ReverseName = Field(default=ReverseName(), description="What the DNS calls the client.")
+    sender_domain: SenderDomain = Field(default=SenderDomain(), description="Whether a sender can be answered.")
+    dnsbl: Dnsbl = Field(default=Dnsbl(), description="What lists of the DNS say of it.")
 
 
 DUTIES: Final = frozenset(name for name, field in Checks.model_fields.items() if "enabled" in dict(field.default))

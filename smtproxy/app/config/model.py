@@ -18,6 +18,7 @@ from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
+from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rules import MOST, Rule
@@ -150,6 +151,9 @@ class Config(BaseModel):
             "no honest sender does; strict is for those who have read their log. docs/checks.md has it check by check."
         ),
     ] = Profile.CAUTIOUS.value  # type: ignore[assignment] # the validator makes it the member
+    lists: Annotated[
+        tuple[DnsListTable, ...], LIST, Field(description="Lists of the DNS (DNSBL, DNSWL), for [checks.dnsbl].")
+    ] = ()
     checks: Checks = Field(default=Checks(), description="What is judged, and what follows.")
     rules: Annotated[
         tuple[Rule, ...],

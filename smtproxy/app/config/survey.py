@@ -28,6 +28,8 @@ class Survey:
     """Addresses of listeners so far."""
     names: set[str] = field(default_factory=set)
     """Names of listeners so far."""
+    lists: set[str] = field(default_factory=set)
+    """Names of lists so far."""
     rules: set[str] = field(default_factory=set)
     """Names of rules so far."""
 

@@ -2,12 +2,15 @@
 
 from smtproxy.policy.checks import (
     bare_newlines,
+    dnsbl,
     early_talker,
     hello,
     loops,
     not_smtp,
     protocol_errors,
     recipient_domain,
+    reverse_name,
+    sender_domain,
     size,
 )
 from smtproxy.policy.findings import CheckSpec
@@ -21,4 +24,7 @@ CHECKS: tuple[CheckSpec, ...] = (
     early_talker.CHECK,
     not_smtp.CHECK,
     hello.CHECK,
+    reverse_name.CHECK,
+    sender_domain.CHECK,
+    dnsbl.CHECK,
 )

@@ -49,6 +49,7 @@ CONTRACT = {
         "dns",
         "rules",
         "profile",
+        "lists",
     },
     "server": {
         "hostname",
@@ -57,6 +58,7 @@ CONTRACT = {
         "contact",
     },
     "score": {"tarpit", "defer", "reject"},
+    "lists": {"name", "zone", "subjects", "weight", "answers", "test_listed", "test_unlisted"},
     "exemptions": {"clients", "senders", "recipients", "checks"},
     "policy": {"name", "clients", "senders", "recipients", "checks"},
     "governor": {"enabled", "window", "factor", "refusals", "good"},
@@ -79,7 +81,7 @@ CONTRACT = {
     },
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
     "checks": {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors", "early_talker", "not_smtp",
- "hello"},
+ "hello", "reverse_name", "sender_domain", "dnsbl"},
     "checks.recipient_domain": {"enabled"},
     "checks.size": {"enabled"},
     "checks.bare_newlines": {"enabled"},
@@ -87,7 +89,11 @@ CONTRACT = {
     "checks.protocol_errors": {"enabled", "soft", "hard", "delay"},
     "checks.early_talker": JUDGEMENT,
     "checks.not_smtp": JUDGEMENT,
-    "checks.hello": JUDGEMENT,
+    "checks.hello": JUDGEMENT
+    | {"forged", "syntax", "foreign_address", "changed", "unqualified", "unresolvable"},
+    "checks.reverse_name": JUDGEMENT | {"missing", "unconfirmed", "dynamic"},
+    "checks.sender_domain": JUDGEMENT | {"missing", "null_mx", "no_exchanger", "bogus_exchanger"},
+    "checks.dnsbl": JUDGEMENT | {"threshold"},
     "rules": {"name", "stage", "when", "then", "text", "code", "enhanced"} | JUDGEMENT - {"action"},
     "log": {"format"},
 }  # fmt: skip
@@ -195,7 +201,7 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load(file).server.hostname == "mx.example.org"
 
 
-_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "policy", "rules")
+_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
 
 
@@ -237,6 +243,13 @@ class TestTheFileThatComesWithIt:
         file.write_text(f"{MINIMAL}\n[[rules]]\n{rule}")
         (found,) = load(file).rules
         assert found.model_fields_set == CONTRACT["rules"] - JUDGEMENT
+
+    def test_its_list_is_one(self, tmp_path: Path) -> None:
+        table = self.TEXT.partition("#   [[lists]]\n")[2].partition("\n\n")[0].replace("#   ", "")
+        file = tmp_path / "config.toml"
+        file.write_text(f"{MINIMAL}\n[[lists]]\n{table}")
+        (found,) = load(file).lists
+        assert found.model_fields_set == CONTRACT["lists"]
 
     def test_shows_everything(self) -> None:
         document = tomllib.loads(self.UNFOLDED)
