@@ -86,15 +86,17 @@ def tls(listener: Listener) -> ssl.SSLContext | None:
 def policy(config: Config, listener: Listener) -> Policy:
     """Return the checks of a listener, in the order in which their findings are folded."""
     score = config.score
+    # Made once: two overrides in which a rule is the same one do not differ by it, so their recipients share a message.
+    rules = tuple(_rule(one, listener) for one in config.rules)
     return Policy(
-        _checks(config, listener, config.checks),
+        (*_checks(config, listener, config.checks), *rules),
         config.tarpit.delay,
         exemptions=_exemptions(config),
         overrides=tuple(
             Override(
                 block.name,
                 Match(block.clients, Patterns(block.senders), Patterns(block.recipients), proven=False),
-                _checks(config, listener, overridden(config.checks, block.checks)),
+                (*_checks(config, listener, overridden(config.checks, block.checks)), *rules),
             )
             for block in config.policy
         ),
@@ -141,8 +143,7 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
         ),
         _judgement(dnsbl.check(listed), listed, checks.dnsbl),
     )
-    rules = (_rule(one, listener) for one in config.rules)
-    return (*(check for enabled, check in duties if enabled), *judgements, *rules)
+    return (*(check for enabled, check in duties if enabled), *judgements)
 
 
 def _own(table: Judgement) -> tuple[Any, ...]:

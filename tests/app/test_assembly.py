@@ -209,3 +209,17 @@ def test_rules_are_judged_as_configured_and_never_let_anything_in(tmp_path: Path
         foreign = _judge(config, Stage.RECIPIENT, _to(b"bob@elsewhere.example"))
         assert isinstance(foreign, Refused)
         assert foreign.by == "recipient_domain"
+
+
+def test_a_rule_can_be_lifted_and_splits_no_mail(tmp_path: Path) -> None:
+    """It is the same for everybody, so two recipients with other settings can still share a message."""
+    rule = '[[rules]]\nname = "big"\nstage = "message"\nwhen = "size > 5"\nthen = "reject"\n'
+    block = '[[policy]]\nname = "x"\nrecipients = ["bob@example.org"]\nchecks.hello.action = "reject"\n'
+    config = _load(tmp_path, rule + block)
+    made, second = policy(config, config.listeners[0]), _to(b"ann@example.org")
+    evidence = Evidence(Stage.RECIPIENT, second, standing=parse_path(b"<bob@example.org>")[0])
+    assert isinstance(made.judge(evidence, Phrasebook("mx.example.org", "id")), Accepted)
+    dialogue = Dialogue("id", "192.0.2.1", message=MessageFacts(9, False, False, 0, None))
+    assert isinstance(_judge(config, Stage.MESSAGE, dialogue), Refused)
+    exemption = '[[exemptions]]\nclients = ["192.0.2.0/24"]\nchecks = ["rule:big"]\n'
+    assert isinstance(_judge(_load(tmp_path, rule + exemption), Stage.MESSAGE, dialogue), Accepted)

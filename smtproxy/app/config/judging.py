@@ -9,12 +9,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from smtproxy.app.config.addresses import ClientNetwork
 from smtproxy.app.config.checks import DUTIES, Checks
+from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.units import Count, Duration
 from smtproxy.policy.patterns import normal
-
-RULE: Final = "rule:"
-"""In front of the name of a rule, where checks are named."""
+from smtproxy.policy.rules.check import PREFIX
 
 
 def _number(value: object) -> float:
@@ -52,10 +51,10 @@ def _pattern(value: object) -> str:
 AddressPattern = Annotated[str, BeforeValidator(_pattern)]
 
 
-def _judgement(name: str) -> str:
+def _judgement(name: str, info: ValidationInfo) -> str:
     if name in DUTIES:
         raise ValueError(f'"{name}" is a duty: nobody is exempt from it')
-    if name not in Checks.model_fields and not name.startswith(RULE):
+    if name not in Checks.model_fields and name not in {PREFIX + rule for rule in survey_of(info).rules}:
         raise ValueError(f'there is no check "{name}"')
     return name
 

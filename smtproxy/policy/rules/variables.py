@@ -60,11 +60,6 @@ def _received(evidence: Evidence, _: str) -> object:
     return None if message is None else message.received
 
 
-def _message_id(evidence: Evidence, _: str) -> object:
-    message = evidence.dialogue.message
-    return None if message is None else message.message_id or ""
-
-
 def _sender(evidence: Evidence, _: str) -> object:
     envelope = evidence.dialogue.envelope
     return None if envelope is None else str(envelope.sender)
@@ -87,7 +82,7 @@ def _recipient_domain(evidence: Evidence, _: str) -> object:
 
 def _recipients(evidence: Evidence, _: str) -> object:
     envelope = evidence.dialogue.envelope
-    return None if envelope is None else envelope.accepted
+    return None if envelope is None else len(envelope.recipients)
 
 
 def _tls(evidence: Evidence, _: str) -> object:
@@ -109,10 +104,9 @@ _DIALOGUE: Mapping[str, Variable] = {
     "sender_domain": Variable("string", _MAIL, _sender_domain, "its domain as it is compared: lower case, A-labels"),
     "recipient": Variable("string", _RECIPIENT, _recipient, "address of RCPT TO, as sent"),
     "recipient_domain": Variable("string", _RECIPIENT, _recipient_domain, "its domain as it is compared"),
-    "recipients": Variable("int", _MAIL, _recipients, "recipients the backend has accepted so far"),
+    "recipients": Variable("int", _MAIL, _recipients, "recipients of this mail so far, this one included"),
     "size": Variable("int", _MAIL, _size, "octets of the message; before it is there: as MAIL declared them, or 0"),
     "received": Variable("int", _MESSAGE, _received, "Received header fields"),
-    "message_id": Variable("string", _MESSAGE, _message_id, 'Message-ID; "" if there is none'),
 }
 
 

@@ -54,3 +54,12 @@ def test_a_text_cannot_become_two_replies(text: str, file: Path) -> None:
     file.write_text(f'{MINIMAL}{RULE.format(1)}text = "{text}"\n')
     with pytest.raises(ConfigErrors, match="one line of 1 to 200"):
         load(file)
+
+
+def test_only_rules_that_are_there_can_be_exempted(file: Path) -> None:
+    exemption = '[[exemptions]]\nclients = ["192.0.2.0/24"]\nchecks = ["rule:{}"]\n'
+    file.write_text(MINIMAL + exemption.format("r1") + RULE.format(1))
+    assert load(file).exemptions[0].checks == ("rule:r1",)
+    file.write_text(MINIMAL + exemption.format("r2") + RULE.format(1))
+    with pytest.raises(ConfigErrors, match='there is no check "rule:r2"'):
+        load(file)

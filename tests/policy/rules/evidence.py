@@ -9,16 +9,17 @@ from smtproxy.wire.paths import Path
 
 def evidence(stage: Stage = Stage.RECIPIENT, *, hello: str = "client.example", **facts: Fact[object]) -> Evidence:
     """Return what is known at a stage when `<a@Example.NET>` writes to `<b@example.org>`."""
-    envelope = Envelope(Path("a", "Example.NET"))
+    recipient = Recipient(Path("b", "example.org"))
+    envelope = Envelope(Path("a", "Example.NET"), recipients=[recipient])
     dialogue = Dialogue(
         "testsession",
         "192.0.2.10",
         tls=Tls("TLSv1.3", "TLS_AES_256_GCM_SHA384"),
         hello=Hello("EHLO", hello),
         envelope=envelope,
-        recipient=Recipient(Path("b", "example.org")),
+        recipient=recipient,
         declared_size=1000,
     )
     if stage is Stage.MESSAGE:
-        dialogue.message = MessageFacts(2000, bare_newlines=False, dot_line=False, received=3, message_id="<1@x>")
+        dialogue.message = MessageFacts(2000, bare_newlines=False, dot_line=False, received=3, message_id=None)
     return Evidence(stage, dialogue, facts)
