@@ -68,7 +68,7 @@ async def find(inquiry: Inquiry) -> Fact[Arc]:
     return Known(await trio.to_thread.run_sync(_verify, signed, keys, abandon_on_cancel=True, limiter=THREADS))
 
 
-LOOKUP = Lookup(ARC, find)
+LOOKUP = Lookup(ARC, find, quick=False)
 
 
 def _verify(signed: SignedMessage, keys: dict[str, Keys]) -> Arc:

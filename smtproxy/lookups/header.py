@@ -50,4 +50,4 @@ async def find(inquiry: Inquiry) -> Fact[HeaderBlock]:
     return Known(await trio.to_thread.run_sync(look, message, inquiry.now, abandon_on_cancel=True))
 
 
-LOOKUP = Lookup(HEADER, find)
+LOOKUP = Lookup(HEADER, find, quick=False)

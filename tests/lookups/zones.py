@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -68,13 +68,13 @@ class Session:
     recipient: Path | None = None
     now: float = 1_800_000_000.0
     quick: bool = False
-    facts: Mapping[str, Fact[object]] = field(default_factory=dict)
+    facts: Mapping[str, Fact[Any]] = field(default_factory=dict)
     body: bytes | None = None
     """The message; None: too large."""
 
     async def fact(self, key: Key[T]) -> Fact[T]:
         await trio.lowlevel.checkpoint()
-        return self.facts.get(key.name, NOT_ASKED)  # type: ignore[return-value]
+        return self.facts.get(key.name, NOT_ASKED)
 
     async def message(self) -> bytes:
         if self.quick:

@@ -1,0 +1,78 @@
+"""Fact `dmarc`: asks the DNS for what `policy/dmarc.py` needs. RFC 9989 4.10, 5.3"""
+
+from functools import cache
+
+import trio
+from publicsuffixlist import PublicSuffixList
+
+from smtproxy.network.dns.answers import Resolver, Status
+from smtproxy.network.inquiry import Inquiry, Lookup
+from smtproxy.policy.dmarc import Record, candidates, evaluate, read, walk
+from smtproxy.policy.evidence import Fact, Known, Unknown
+from smtproxy.policy.facts import DKIM, DMARC, HEADER, SPF, Dmarc, Signatures, Spf
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """Return the list; it takes 50 ms to read, so it is read where DMARC is on, before the first session."""
+    return PublicSuffixList()
+
+
+def organisation(domain: str) -> str | None:
+    """Return the organisational domain by the public suffix list, private section included. RFC 7489 3.2"""
+    found: str | None = _suffixes().privatesuffix(domain)
+    return found
+
+
+async def find(inquiry: Inquiry) -> Fact[Dmarc]:
+    """Learn it from From, SPF, DKIM and the DNS."""
+    header = await inquiry.fact(HEADER)
+    if isinstance(header, Unknown):
+        return header
+    domains = header.value.from_domains
+    if len(domains) != 1:
+        # RFC 9989 5.3.1: several are exempt. The check `header` finds them.
+        return Known(Dmarc("permerror", domains[0]) if domains else Dmarc("none"))
+    author = domains[0]
+    if author.startswith("["):
+        return Known(Dmarc("none", author))
+    spf = await inquiry.fact(SPF)
+    dkim = await inquiry.fact(DKIM)
+    return await judge(inquiry.dns, author, spf, dkim)
+
+
+async def judge(dns: Resolver, author: str, spf: Fact[Spf], dkim: Fact[Signatures]) -> Fact[Dmarc]:
+    """Evaluate for one domain. What is not known of SPF or DKIM matters only if the other does not pass."""
+    known_spf = spf.value if isinstance(spf, Known) else None
+    signatures = dkim.value if isinstance(dkim, Known) else Signatures()
+    names = dict.fromkeys(walk(author))
+    for domain in candidates(author, organisation, known_spf, signatures):
+        names.update(dict.fromkeys(walk(domain)))
+    records: dict[str, Record | None] = {}
+    missing: list[str] = []
+
+    async def ask(domain: str) -> None:
+        answer = await dns.ask(f"_dmarc.{domain}", "TXT")
+        if answer.status.known or answer.status is Status.INVALID:
+            records[domain] = read(answer.records)
+        else:
+            missing.append(domain)
+
+    async with trio.open_nursery() as nursery:
+        for domain in names:
+            nursery.start_soon(ask, domain)
+    if missing:
+        return Known(Dmarc("temperror", author))
+    exists = True
+    if records.get(author) is None and any(records.values()):
+        # RFC 9989 4.7: a domain does not exist if there is nothing at and below its name.
+        exists = (await dns.ask(author, "A")).status is not Status.NO_NAME
+    found = evaluate(author, records, organisation, exists=exists, spf=known_spf, signatures=signatures)
+    if found.result in ("fail", "temperror"):
+        for fact in (spf, dkim):
+            if isinstance(fact, Unknown):
+                return fact
+    return Known(found)
+
+
+LOOKUP = Lookup(DMARC, find, quick=False)
