@@ -16,10 +16,10 @@ _SECTION = r"[1-9][0-9]*(?:\.[1-9][0-9]*)*"
 
 @cache
 def defined(path: Path) -> frozenset[str]:
-    """Names of the tests in a file."""
+    """Names of the tests in a file, in classes or not."""
     functions = ast.FunctionDef | ast.AsyncFunctionDef
     return frozenset(
-        node.name for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, functions)
+        node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, functions)
     )
 
 

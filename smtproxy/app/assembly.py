@@ -24,16 +24,22 @@ from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_c
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
+    dkim,
+    dmarc,
     dnsbl,
     early_talker,
+    header,
     hello,
     loops,
     not_smtp,
+    null_sender,
+    own_sender,
     protocol_errors,
     recipient_domain,
     reverse_name,
     sender_domain,
     size,
+    spf,
 )
 from smtproxy.policy.exemptions import Exemption, Match
 from smtproxy.policy.findings import Action, CheckSpec
@@ -142,6 +148,7 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
             sender_domain.CHECK, sender_domain.SenderDomainOptions(*_own(checks.sender_domain)), checks.sender_domain
         ),
         _judgement(dnsbl.check(listed), listed, checks.dnsbl),
+        *_authentication(listener, checks),
     )
     return (*(check for enabled, check in duties if enabled), *judgements)
 
@@ -149,6 +156,22 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
 def _own(table: Judgement) -> tuple[Any, ...]:
     """Return what a table has besides what all judgements have, in its order, which is that of the check's options."""
     return tuple(value for name, value in table if name not in Judgement.model_fields)
+
+
+def _authentication(listener: Listener, checks: Checks) -> tuple[Check, ...]:
+    """Return the checks of sender and header."""
+    by_spf = spf.SpfOptions(*_own(checks.spf))
+    own, named = checks.own_sender, frozenset(one for one in listener.domains if one != "*")
+    named_as_us = own_sender.OwnSenderOptions(own.envelope, own.author, named)
+    by_dmarc = dmarc.DmarcOptions(*_own(checks.dmarc))
+    return (
+        _judgement(spf.check(by_spf), by_spf, checks.spf),
+        _judgement(own_sender.check(named_as_us), named_as_us, checks.own_sender),
+        _judgement(null_sender.CHECK, null_sender.NullSenderOptions(*_own(checks.null_sender)), checks.null_sender),
+        _judgement(dkim.CHECK, dkim.DkimOptions(*_own(checks.dkim)), checks.dkim),
+        _judgement(dmarc.check(by_dmarc), by_dmarc, checks.dmarc),
+        _judgement(header.CHECK, header.HeaderOptions(*_own(checks.header)), checks.header),
+    )
 
 
 def _judgement(spec: CheckSpec, options: object, table: Judgement) -> Check:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from smtproxy.app.config.checks import Checks, Judgement
 from smtproxy.app.config.profiles import PROFILES, SCORES, Profile
-from smtproxy.app.config_reference import folded, rows
+from smtproxy.app.config_reference import WIDTH, folded, rows
 from smtproxy.policy import facts
 from smtproxy.policy.checks import CHECKS
 from smtproxy.policy.findings import CheckSpec
@@ -151,7 +151,7 @@ def _check(spec: CheckSpec) -> str:
 
 
 def _bullet(text: str) -> str:
-    return folded(f"* {text}").replace("\n", "\n  ").rstrip(" ")
+    return folded(f"* {text}", WIDTH - 2).replace("\n", "\n  ").rstrip(" ")
 
 
 def _stages(stages: frozenset[Stage]) -> str:

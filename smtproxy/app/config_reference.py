@@ -145,10 +145,10 @@ def _section(title: str, model: type[BaseModel], text: str | None, *, meaning: s
     return f"## {title}\n\n{folded(text or '')}\n{head}{''.join(rows(model))}"
 
 
-def folded(text: str) -> str:
+def folded(text: str, width: int = WIDTH) -> str:
     """Fold a paragraph, but nothing between backticks."""
     blank, whole = "\n" * text.startswith("\n"), _CODE.sub(lambda code: code[0].replace(" ", "\0"), text.strip())
-    folded = textwrap.fill(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
+    folded = textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False)
     return blank + folded.replace("\0", " ") + "\n"
 
 

@@ -78,7 +78,7 @@ def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, j
 
 
 def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, journal: Journal) -> list[AnyLookup]:
-    from smtproxy.lookups import arc, dkim, header, spf  # noqa: PLC0415 - as above
+    from smtproxy.lookups import arc, dkim, dmarc, header, spf  # noqa: PLC0415 - as above
 
     return [
         reverse_name.LOOKUP,
@@ -89,6 +89,7 @@ def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, j
         header.LOOKUP,
         dkim.LOOKUP,
         arc.LOOKUP,
+        dmarc.LOOKUP,
     ]
 
 

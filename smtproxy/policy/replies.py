@@ -46,6 +46,26 @@ class Reason(Enum):
     SENDER_NO_EXCHANGER = "sender_no_exchanger"
     SENDER_BOGUS_EXCHANGER = "sender_bogus_exchanger"
     LISTED = "listed"
+    SPF_FAIL = "spf_fail"
+    SPF_SOFTFAIL = "spf_softfail"
+    SPF_PERMERROR = "spf_permerror"
+    OWN_SENDER = "own_sender"
+    OWN_AUTHOR = "own_author"
+    NULL_SENDER_RECIPIENTS = "null_sender_recipients"
+    NULL_SENDER_NEVER_SENT = "null_sender_never_sent"
+    DKIM_BROKEN = "dkim_broken"
+    DKIM_PARTIAL = "dkim_partial"
+    DKIM_MANY = "dkim_many"
+    DMARC_REJECT = "dmarc_reject"
+    DMARC_QUARANTINE = "dmarc_quarantine"
+    HEADER_LARGE = "header_large"
+    HEADER_NO_FROM = "header_no_from"
+    HEADER_SEVERAL_FROM = "header_several_from"
+    HEADER_UNREADABLE_FROM = "header_unreadable_from"
+    HEADER_SEVERAL_DOMAINS = "header_several_domains"
+    HEADER_BAD_DATE = "header_bad_date"
+    HEADER_8BIT = "header_8bit"
+    BODY_8BIT = "body_8bit"
     RULE = "rule"
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
@@ -170,6 +190,43 @@ TABLE: Mapping[Occasion, Wording] = {
         550, "5.1.8", "Mail servers of sender's domain {} have addresses that nobody can reach"
     ),
     Reason.LISTED: Wording(550, "5.7.1", "Listed by {}; ask that list to remove the entry"),
+    # RFC 7372 3.2
+    Reason.SPF_FAIL: Wording(
+        550, "5.7.23", "SPF of {} does not allow your address; add it to the record, or send through its servers"
+    ),
+    Reason.SPF_SOFTFAIL: Wording(
+        550, "5.7.23", "SPF of {} does not expect your address (softfail); add it to the record"
+    ),
+    Reason.SPF_PERMERROR: Wording(550, "5.7.24", "SPF record of {} cannot be used; it has an error or needs too much"),
+    Reason.OWN_SENDER: Wording(
+        550, "5.7.1", "MAIL FROM is in {}, which is ours, and its SPF does not allow your address; send as yourself"
+    ),
+    Reason.OWN_AUTHOR: Wording(
+        550, "5.7.1", "From is in {}, which is ours, and neither SPF nor DKIM proves it; use a From of your own"
+    ),
+    Reason.NULL_SENDER_RECIPIENTS: Wording(
+        550, "5.5.3", "A bounce has one recipient (RFC 5321 4.5.5); send to each by itself"
+    ),
+    Reason.NULL_SENDER_NEVER_SENT: Wording(550, "5.7.1", "This address sends no mail, so nothing can bounce to it"),
+    Reason.DKIM_BROKEN: Wording(
+        550, "5.7.20", "No DKIM signature passes (that of {} among them); check key, body hash and what changes mail"
+    ),
+    Reason.DKIM_PARTIAL: Wording(550, "5.7.21", "DKIM signature of {} covers a part of the body only; sign without l="),
+    Reason.DKIM_MANY: Wording(550, "5.7.1", "Message has more than {} DKIM signatures"),
+    Reason.DMARC_REJECT: Wording(
+        550, "5.7.26", "DMARC of {} asks to refuse mail that neither SPF nor DKIM of that domain proves"
+    ),
+    Reason.DMARC_QUARANTINE: Wording(
+        550, "5.7.26", "DMARC of {} asks to quarantine mail that neither SPF nor DKIM of that domain proves"
+    ),
+    Reason.HEADER_LARGE: Wording(552, "5.3.4", "Header is larger than {} octets"),
+    Reason.HEADER_NO_FROM: Wording(554, "5.6.0", "Message has no From field (RFC 5322 3.6)"),
+    Reason.HEADER_SEVERAL_FROM: Wording(554, "5.6.0", "Message has more than one From field (RFC 5322 3.6)"),
+    Reason.HEADER_UNREADABLE_FROM: Wording(554, "5.6.0", "From field cannot be read as RFC 5322 3.6.2 has it"),
+    Reason.HEADER_SEVERAL_DOMAINS: Wording(554, "5.6.0", "From field has addresses in several domains"),
+    Reason.HEADER_BAD_DATE: Wording(554, "5.6.0", "Date field is missing, unreadable, or far from now"),
+    Reason.HEADER_8BIT: Wording(554, "5.6.7", "Header has 8-bit characters; encode them (RFC 2047), or use SMTPUTF8"),
+    Reason.BODY_8BIT: Wording(554, "5.6.0", "Body has 8-bit characters without MIME-Version (RFC 2045 4)"),
     Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
     Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),

@@ -8,8 +8,9 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
-from smtproxy.app.config.tables import STRICT, member_of
-from smtproxy.app.config.units import Count, Duration
+from smtproxy.app.config.domains import AddressPattern, Domain
+from smtproxy.app.config.tables import LIST, STRICT, member_of
+from smtproxy.app.config.units import Count, Duration, Size
 from smtproxy.policy import findings
 
 Action = Annotated[
@@ -173,6 +174,81 @@ class Dnsbl(Judgement):
     ] = 1.0
 
 
+class Spf(Judgement):
+    """Judgement: the client is none of those from which the sender's domain sends (SPF)."""
+
+    fail: bool = Field(default=True, description="Find what the domain's owner asks to refuse (-all).")
+    softfail: bool = Field(default=False, description="Find what the owner only suspects (~all).")
+    permerror: bool = Field(default=False, description="Find records that have an error or need too much.")
+    hello: bool = Field(default=False, description="Look at the hello name as well, not for the null sender only.")
+
+
+class OwnSender(Judgement):
+    """Judgement: a stranger sends as one of the listener's domains, without proof by SPF or DKIM."""
+
+    envelope: bool = Field(default=True, description="Look at MAIL FROM; SPF alone can prove it there.")
+    author: bool = Field(default=True, description="Look at From.")
+
+
+class NullSender(Judgement):
+    """Judgement: a bounce (the null sender) to several recipients, or to an address that never sends."""
+
+    several_recipients: bool = Field(default=True, description="Find the second recipient of a bounce, and all later.")
+    never_sends: Annotated[
+        tuple[AddressPattern, ...],
+        LIST,
+        Field(
+            description='Addresses that nobody sends from, so that nothing can bounce to them: "info@example.org", '
+            '"*.lists.example.org".'
+        ),
+    ] = ()
+
+
+class Dkim(Judgement):
+    """Judgement: DKIM signatures of which none passes, or that are odd in themselves."""
+
+    broken: bool = Field(
+        default=True, description="Find messages whose signatures all fail. Mailing lists break them every day."
+    )
+    partial: bool = Field(default=False, description="Find those that leave the end of the body unsigned (l=).")
+    many: bool = Field(default=True, description="Find more signatures than the ten that are looked at.")
+
+
+class Dmarc(Judgement):
+    """Judgement: mail that fails DMARC, and whose domain in From asks for something to be done about it."""
+
+    reject: bool = Field(default=True, description="Find what the domain asks to refuse (p=reject).")
+    quarantine: bool = Field(default=False, description="Find what the domain asks to put aside (p=quarantine).")
+    trusted_sealers: Annotated[
+        tuple[Domain, ...],
+        LIST,
+        Field(
+            description="Domains whose ARC seal excuses a failure, if it is the newest of a chain that passes and says "
+            "that DMARC passed there: your own lists and forwarders."
+        ),
+    ] = ()
+
+
+class Header(Judgement):
+    """Judgement: a header that no careful program writes. With the action score each kind that is found counts."""
+
+    no_from: bool = Field(default=True, description="Find messages without From.")
+    several_from: bool = Field(default=True, description="Find several From fields.")
+    unreadable_from: bool = Field(default=True, description="Find a From that readers may take for different ones.")
+    several_domains: bool = Field(
+        default=True, description="Find a From with addresses in several domains: it is exempt from DMARC."
+    )
+    bad_date: bool = Field(default=True, description="Find a Date that is missing, unreadable, or far from now.")
+    date_ahead: Annotated[Duration, Field(description="How far Date may be ahead of the clock.")] = 86400.0
+    date_behind: Annotated[Duration, Field(description="How far it may be behind.")] = 30 * 86400.0
+    large: bool = Field(default=True, description="Find headers above `max_size`.")
+    max_size: Annotated[Size, Field(description="Octets of a header. Exchange takes 256 KiB by default.")] = 262144
+    raw_8bit: bool = Field(default=True, description="Find 8-bit characters in the header without SMTPUTF8.")
+    undeclared_8bit: bool = Field(
+        default=False, description="Find 8-bit characters in the body of a message that is no MIME."
+    )
+
+
 class EarlyTalker(Judgement):
     """Judgement: the client talks before the banner, or before the reply to EHLO, HELO or DATA."""
 
@@ -198,6 +274,12 @@ class Checks(BaseModel):
     reverse_name: ReverseName = Field(default=ReverseName(), description="What the DNS calls the client.")
     sender_domain: SenderDomain = Field(default=SenderDomain(), description="Whether a sender can be answered.")
     dnsbl: Dnsbl = Field(default=Dnsbl(), description="What lists of the DNS say of it.")
+    spf: Spf = Field(default=Spf(), description="Whether the client may send for the sender's domain.")
+    own_sender: OwnSender = Field(default=OwnSender(), description="Strangers who send as one of our domains.")
+    null_sender: NullSender = Field(default=NullSender(), description="Bounces that are none.")
+    dkim: Dkim = Field(default=Dkim(), description="Signatures that are worth nothing.")
+    dmarc: Dmarc = Field(default=Dmarc(), description="Forged authors.")
+    header: Header = Field(default=Header(), description="Odd headers.")
 
 
 DUTIES: Final = frozenset(name for name, field in Checks.model_fields.items() if "enabled" in dict(field.default))

@@ -5,8 +5,11 @@ Must never compare names on its own terms: `smtproxy.wire.paths.domain_key` deci
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import AfterValidator, BeforeValidator
+
+from smtproxy.policy.patterns import normal
 from smtproxy.wire.paths import domain_key
 
 ANY: Final = "*"
@@ -43,3 +46,16 @@ def checked_domains(values: Sequence[str]) -> tuple[str, ...]:
         if value in values[:position]:
             raise ValueError(f'"{value}" is there twice (compared as a recipient\'s domain is)')
     return tuple(values)
+
+
+def _pattern(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('must be a string like "example.org"')  # noqa: TRY004 - pydantic collects ValueErrors
+    return normal(value)
+
+
+AddressPattern = Annotated[str, BeforeValidator(_pattern)]
+"""Addresses or domains, as `smtproxy.policy.patterns` compares them."""
+
+Domain = Annotated[str, AfterValidator(checked_domain)]
+"""One domain."""

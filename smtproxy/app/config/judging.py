@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from smtproxy.app.config.addresses import ClientNetwork
 from smtproxy.app.config.checks import DUTIES, Checks
+from smtproxy.app.config.domains import AddressPattern
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.units import Count, Duration
-from smtproxy.policy.patterns import normal
 from smtproxy.policy.rules.check import PREFIX
 
 
@@ -40,15 +40,6 @@ class Score(BaseModel):
         if given != sorted(given):
             raise ValueError("tarpit must not be above defer, and defer not above reject")
         return self
-
-
-def _pattern(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('must be a string like "example.org"')  # noqa: TRY004 - pydantic collects ValueErrors
-    return normal(value)
-
-
-AddressPattern = Annotated[str, BeforeValidator(_pattern)]
 
 
 def _judgement(name: str, info: ValidationInfo) -> str:

@@ -2,16 +2,22 @@
 
 from smtproxy.policy.checks import (
     bare_newlines,
+    dkim,
+    dmarc,
     dnsbl,
     early_talker,
+    header,
     hello,
     loops,
     not_smtp,
+    null_sender,
+    own_sender,
     protocol_errors,
     recipient_domain,
     reverse_name,
     sender_domain,
     size,
+    spf,
 )
 from smtproxy.policy.findings import CheckSpec
 
@@ -27,4 +33,10 @@ CHECKS: tuple[CheckSpec, ...] = (
     reverse_name.CHECK,
     sender_domain.CHECK,
     dnsbl.CHECK,
+    spf.CHECK,
+    own_sender.CHECK,
+    null_sender.CHECK,
+    dkim.CHECK,
+    dmarc.CHECK,
+    header.CHECK,
 )

@@ -81,7 +81,7 @@ CONTRACT = {
     },
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
     "checks": {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors", "early_talker", "not_smtp",
- "hello", "reverse_name", "sender_domain", "dnsbl"},
+ "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim", "dmarc", "header"},
     "checks.recipient_domain": {"enabled"},
     "checks.size": {"enabled"},
     "checks.bare_newlines": {"enabled"},
@@ -94,6 +94,16 @@ CONTRACT = {
     "checks.reverse_name": JUDGEMENT | {"missing", "unconfirmed", "dynamic"},
     "checks.sender_domain": JUDGEMENT | {"missing", "null_mx", "no_exchanger", "bogus_exchanger"},
     "checks.dnsbl": JUDGEMENT | {"threshold"},
+    "checks.spf": JUDGEMENT | {"fail", "softfail", "permerror", "hello"},
+    "checks.own_sender": JUDGEMENT | {"envelope", "author"},
+    "checks.null_sender": JUDGEMENT | {"several_recipients", "never_sends"},
+    "checks.dkim": JUDGEMENT | {"broken", "partial", "many"},
+    "checks.dmarc": JUDGEMENT | {"reject", "quarantine", "trusted_sealers"},
+    "checks.header": JUDGEMENT
+    | {
+        "no_from", "several_from", "unreadable_from", "several_domains", "bad_date", "date_ahead", "date_behind",
+        "large", "max_size", "raw_8bit", "undeclared_8bit",
+    },
     "rules": {"name", "stage", "when", "then", "text", "code", "enhanced"} | JUDGEMENT - {"action"},
     "log": {"format"},
 }  # fmt: skip
