@@ -1,6 +1,6 @@
 """Fact `dmarc`: asks the DNS for what `policy/dmarc.py` needs. RFC 9989 4.10, 5.3"""
 
-from functools import cache
+from typing import Final
 
 import trio
 from publicsuffixlist import PublicSuffixList
@@ -12,15 +12,13 @@ from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import DKIM, DMARC, HEADER, SPF, Dmarc, Signatures, Spf
 
 
-@cache
-def _suffixes() -> PublicSuffixList:
-    """Return the list; it takes 50 ms to read, so it is read where DMARC is on, before the first session."""
-    return PublicSuffixList()
+_SUFFIXES: Final = PublicSuffixList()
+"""It takes 50 ms and some MB to read: whoever imports this module does so before the first session."""
 
 
 def organisation(domain: str) -> str | None:
     """Return the organisational domain by the public suffix list, private section included. RFC 7489 3.2"""
-    found: str | None = _suffixes().privatesuffix(domain)
+    found: str | None = _SUFFIXES.privatesuffix(domain)
     return found
 
 
