@@ -36,6 +36,7 @@ from smtproxy.policy.checks import (
     own_sender,
     protocol_errors,
     recipient_domain,
+    recipients,
     reverse_name,
     sender_domain,
     size,
@@ -122,6 +123,13 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
                 recipient_domain.RecipientDomainOptions(
                     frozenset(listener.domains), frozenset(listener.allow_routing_local_parts)
                 ),
+            ),
+        ),
+        (
+            checks.recipients.enabled and bool(config.recipients.sources),
+            Check(
+                recipients.CHECK,
+                recipients.RecipientsOptions(config.recipients.on_error, config.recipients.accept_postmaster),
             ),
         ),
         (checks.size.enabled, Check(size.CHECK, size.SizeOptions(settings.max_message_size))),

@@ -13,6 +13,8 @@ from smtproxy.lookups import hello_name, reverse_name, sender_domain
 from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
+from smtproxy.lookups.recipients.combined import Recipients, Scope
+from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
@@ -58,14 +60,33 @@ def hosting(policies: Sequence[Policy]) -> AbstractAsyncContextManager[None]:
     return spf.hosting()
 
 
-def sources(config: Config, policies: Sequence[Policy], nursery: trio.Nursery, journal: Journal) -> Sources:
-    """Return where the sessions of a worker get their facts from."""
+def recipients(config: Config, journal: Journal) -> Recipients:
+    """Return the sources of recipients of a process. They know nothing before they were started."""
+    table = config.recipients
+    domains = {domain for listener in config.listeners for domain in listener.domains}
+    scope = Scope(None if "*" in domains else frozenset(domains), frozenset(table.catch_all))
+    made = [FileSource(one.settings, table.spelling, journal, _now) for one in table.sources]
+    return Recipients(made, table.spelling, scope)
+
+
+def _now() -> float:
+    return time.time_ns() / 1e9
+
+
+def sources(
+    config: Config,
+    policies: Sequence[Policy],
+    nursery: trio.Nursery,
+    journal: Journal,
+    *more: AnyLookup,
+) -> Sources:
+    """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own."""
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()
     table = config.governor
     governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
     return Sources(
-        {one.key.name: one for one in _lookups(config, resolver, nursery, journal)} if asks(policies) else {},
+        {one.key.name: one for one in (*_lookups(config, resolver, nursery, journal), *more)} if asks(policies) else {},
         nursery,
         AtHand(resolver),
         partial(SessionResolver, resolver, config.dns.per_session),

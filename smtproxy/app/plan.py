@@ -17,9 +17,10 @@ from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.profiles import PROFILES
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.recipients import Recipients
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
-from smtproxy.policy.findings import Action
+from smtproxy.policy.findings import Action, OnError
 from smtproxy.policy.rules.bounds import in_one_line
 from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
@@ -40,6 +41,7 @@ def plan(config: Config) -> str:
         )
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
+    parts.append(_block("recipients", _recipients(config.recipients)))
     parts.append(_block("checks", _checks(config)))
     if config.lists:
         parts.append(_block("lists", _lists(config)))
@@ -142,6 +144,28 @@ def _dns(dns: Dns) -> list[tuple[str, str]]:
             f"{dns.cache_entries} answers in {show_octets(dns.cache_memory)}, for {longest}; 'no' for {negative}",
         ),
     ]
+
+
+def _recipients(recipients: Recipients) -> list[tuple[str, str]]:
+    if not recipients.sources:
+        follows = "every address in our domains is taken, and a backend that takes them all bounces what it lacks"
+        return [("sources", f"NONE: {follows}, to senders that are forged as a rule")]
+    rows = [(one.name, f"{one.kind}, for {_domains(one.domains)}: {one.words}") for one in recipients.sources]
+    unsure = "451" if recipients.on_error is OnError.DEFER else "taken"
+    case = "counts" if recipients.case_sensitive else "does not count"
+    tags = f"begin with one of {recipients.delimiter}" if recipients.delimiter else "none"
+    rows += [
+        ("if one cannot say", unsure),
+        ("postmaster", "always taken" if recipients.accept_postmaster else "like any other address"),
+        ("compared", f"case of local parts {case}; tags: {tags}"),
+    ]
+    if recipients.catch_all:
+        rows.append(("all addresses of", ", ".join(recipients.catch_all)))
+    return rows
+
+
+def _domains(domains: tuple[str, ...]) -> str:
+    return ", ".join(domains) or "all of our domains"
 
 
 def _checks(config: Config) -> list[tuple[str, str]]:

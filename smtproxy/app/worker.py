@@ -19,7 +19,7 @@ from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
-from smtproxy.app.lookups import hosting, sources
+from smtproxy.app.lookups import hosting, recipients, sources
 from smtproxy.app.shared import Shared
 from smtproxy.app.sightings import Sightings, written
 from smtproxy.network.ceiling import Ceiling, Page
@@ -94,11 +94,14 @@ class Worker:
         config = self._config
         self._policies = [policy(config, listener) for listener in config.listeners]
         async with hosting(self._policies), trio.open_nursery() as background:
-            self._sources = sources(config, self._policies, background, self._journal)
+            known = recipients(config, self._journal)
+            self._sources = sources(config, self._policies, background, self._journal, known.lookup)
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
             background.start_soon(self._beat)
             await self._start_backends(background)
+            await known.start()
+            background.start_soon(known.run)
             pools = tuple(self._pools.values())
             background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)

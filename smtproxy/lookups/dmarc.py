@@ -11,7 +11,6 @@ from smtproxy.policy.dmarc import Record, candidates, evaluate, read, walk
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import DKIM, DMARC, HEADER, SPF, Dmarc, Signatures, Spf
 
-
 _SUFFIXES: Final = PublicSuffixList()
 """It takes 50 ms and some MB to read: whoever imports this module does so before the first session."""
 

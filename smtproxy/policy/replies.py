@@ -23,6 +23,11 @@ class Reason(Enum):
 
     FOREIGN_RECIPIENT = "foreign_recipient"
     ROUTED_LOCAL_PART = "routed_local_part"
+    UNKNOWN_RECIPIENT = "unknown_recipient"
+    RECIPIENT_OVER_QUOTA = "recipient_over_quota"
+    RECIPIENT_RESTRICTED = "recipient_restricted"
+    RECIPIENT_NEEDS_AUTHENTICATION = "recipient_needs_authentication"
+    RECIPIENT_SIZE = "recipient_size"
     DECLARED_TOO_LARGE = "declared_too_large"
     TOO_LARGE = "too_large"
     BARE_NEWLINES = "bare_newlines"
@@ -160,6 +165,13 @@ TABLE: Mapping[Occasion, Wording] = {
     # Checks
     Reason.FOREIGN_RECIPIENT: Wording(550, "5.7.1", "Relaying denied: this server takes no mail for that domain"),
     Reason.ROUTED_LOCAL_PART: Wording(550, "5.7.1", "Relaying denied: address asks for routing to another domain"),
+    Reason.UNKNOWN_RECIPIENT: Wording(550, "5.1.1", "No such mailbox here; check the address for mistakes"),
+    Reason.RECIPIENT_OVER_QUOTA: Wording(452, "4.2.2", "Mailbox is full; try again later"),
+    Reason.RECIPIENT_RESTRICTED: Wording(550, "5.7.1", "Mailbox takes no mail from this sender"),
+    Reason.RECIPIENT_NEEDS_AUTHENTICATION: Wording(
+        550, "5.7.1", "Mailbox takes mail from authenticated senders of its organisation only"
+    ),
+    Reason.RECIPIENT_SIZE: Wording(552, "5.3.4", "Message size exceeds the limit of this mailbox, {} octets"),
     Reason.DECLARED_TOO_LARGE: Wording(552, "5.3.4", "Message size exceeds the limit of {} octets"),
     Reason.TOO_LARGE: Wording(552, "5.3.4", "Message size exceeds the limit of {} octets"),
     Reason.BARE_NEWLINES: Wording(554, "5.6.0", "Message has bare CR or LF; lines end with CR LF (RFC 5321 2.3.8)"),

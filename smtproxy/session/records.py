@@ -32,6 +32,10 @@ class Event(StrEnum):
     BACKEND_FULL = "backend_full"
     BACKEND_CLEAR = "backend_clear"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
+    BACKEND_ACCEPTS_ALL = "backend_accepts_all"
+    RECIPIENTS_LOADED = "recipients_loaded"
+    RECIPIENTS_FAILED = "recipients_failed"
+    RECIPIENTS_STALE = "recipients_stale"
     SAMPLE_BACKEND = "sample_backend"
     DNS_DOWN = "dns_down"
     DNS_UP = "dns_up"
@@ -64,6 +68,10 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_FULL: "warning",
     Event.BACKEND_CLEAR: "warning",
     Event.BACKEND_MISCONFIGURED: "error",
+    Event.BACKEND_ACCEPTS_ALL: "warning",
+    Event.RECIPIENTS_LOADED: "info",
+    Event.RECIPIENTS_FAILED: "error",
+    Event.RECIPIENTS_STALE: "error",
     Event.SAMPLE_BACKEND: "warning",
     Event.DNS_DOWN: "error",
     Event.DNS_UP: "info",
@@ -237,6 +245,32 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "transaction": _IDS["transaction"],
         "command": "what the server was answering: greeting, EHLO, MAIL, RCPT, DATA ...",
         "reply": "its reply, which blames our dialogue and so is kept from the client",
+    },
+    Event.BACKEND_ACCEPTS_ALL: {
+        "backend": "name of the backend, or of the call-out source that asked",
+        "server": "its server: it answered 250 to RCPT for an address that was drawn by lot",
+        "domain": "domain of that address",
+        "warning": "what follows: it bounces mail for unknown recipients, and a call-out to it knows nothing",
+    },
+    Event.RECIPIENTS_LOADED: {
+        "source": "name of the source of recipients",
+        "kind": "its kind: file or ldap",
+        "entries": "number of addresses",
+        "skipped": "number of lines or values that are no address",
+        "examples": "the first of these",
+        "age": "seconds since the file was written, or since the directory was read",
+    },
+    Event.RECIPIENTS_FAILED: {
+        "source": "name of the source of recipients",
+        "kind": "its kind",
+        "reason": "why it could not be read; what was read before goes on",
+        "entries": "number of addresses that go on; null: there are none, and recipients cannot be checked",
+        "age": "their age in seconds",
+    },
+    Event.RECIPIENTS_STALE: {
+        "source": "name of the source of recipients",
+        "age": "seconds since its data was read for the last time, which is above its max_age",
+        "reason": "why it could not be read since",
     },
     Event.SAMPLE_BACKEND: {
         "backend": "name of the backend",

@@ -19,4 +19,4 @@ def test_each_check_is_asked_some_day_and_has_defaults() -> None:
 
 def test_what_must_never_be_lifted_is_a_duty() -> None:
     duties = {check.name for check in CHECKS if check.duty}
-    assert duties == {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors"}
+    assert duties == {"recipient_domain", "recipients", "size", "bare_newlines", "loops", "protocol_errors"}

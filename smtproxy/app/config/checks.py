@@ -57,6 +57,17 @@ class RecipientDomain(BaseModel):
     )
 
 
+class Recipients(BaseModel):
+    """Duty: only recipients that the sources of [recipients] know are taken. Nothing happens where there is none."""
+
+    model_config = STRICT
+    enabled: bool = Field(
+        default=True,
+        description="false takes mail for unknown recipients whatever the sources say, and the backend bounces it to "
+        "senders that are forged as a rule.",
+    )
+
+
 class MessageSize(BaseModel):
     """Duty: no message is larger than the listener's max_message_size."""
 
@@ -264,6 +275,7 @@ class Checks(BaseModel):
 
     model_config = STRICT
     recipient_domain: RecipientDomain = Field(default=RecipientDomain(), description="Which recipients are ours.")
+    recipients: Recipients = Field(default=Recipients(), description="Which recipients exist; see [recipients].")
     size: MessageSize = Field(default=MessageSize(), description="How large a message may be.")
     bare_newlines: BareNewlines = Field(default=BareNewlines(), description="Bare CR and LF in bodies.")
     loops: Loops = Field(default=Loops(), description="Mail that goes in circles.")

@@ -59,3 +59,13 @@ AddressPattern = Annotated[str, BeforeValidator(_pattern)]
 
 Domain = Annotated[str, AfterValidator(checked_domain)]
 """One domain."""
+
+
+def _read_domain(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError('must be a string like "example.org"')  # noqa: TRY004 - pydantic collects ValueErrors
+    return value if value == ANY else checked_domain(value)
+
+
+OwnDomain = Annotated[str, BeforeValidator(_read_domain)]
+"""A domain of ours, or "*"."""

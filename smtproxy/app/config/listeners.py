@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from smtproxy.app.config.addresses import Address, ClientNetwork, bind, literal
 from smtproxy.app.config.backends import checked_name
-from smtproxy.app.config.domains import ANY, checked_domain, checked_domains
+from smtproxy.app.config.domains import ANY, OwnDomain, checked_domains
 from smtproxy.app.config.survey import Survey, survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tls import KeyPair, checked_ciphers, one_or_more
@@ -64,13 +64,9 @@ def _own_name(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _read_domain(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError('must be a string like "example.org"')  # noqa: TRY004 - pydantic collects ValueErrors
-    return value if value == ANY else checked_domain(value)
-
-
-Domain = Annotated[str, BeforeValidator(_read_domain)]
+def _noted(domains: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    survey_of(info).domains.update(domains)
+    return domains
 
 
 class Listener(BaseModel):
@@ -96,9 +92,10 @@ class Listener(BaseModel):
     ]
     backend: Annotated[str, Field(description="The backend its mail goes to: NAME of [backends.NAME].")]
     domains: Annotated[
-        tuple[Domain, ...],
+        tuple[OwnDomain, ...],
         LIST,
         AfterValidator(checked_domains),
+        AfterValidator(_noted),
         Field(
             min_length=1,
             description='Domains of the recipients that are ours; ["*"] says "anything" on purpose: an open relay, as '
@@ -176,7 +173,7 @@ class Listener(BaseModel):
         ),
     ] = True
     allow_routing_local_parts: Annotated[
-        tuple[Domain, ...],
+        tuple[OwnDomain, ...],
         LIST,
         AfterValidator(checked_domains),
         Field(

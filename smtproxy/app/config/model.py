@@ -21,6 +21,7 @@ from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.recipients import Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
@@ -185,6 +186,7 @@ class Config(BaseModel):
         LIST,
         Field(min_length=1, description="Where mail is accepted, and for whom."),
     ]
+    recipients: Recipients = Field(default=Recipients(), description="Who can get mail here.")
 
     _path: Path = PrivateAttr(default=Path())
 

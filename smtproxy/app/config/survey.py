@@ -32,6 +32,10 @@ class Survey:
     """Names of lists so far."""
     rules: set[str] = field(default_factory=set)
     """Names of rules so far."""
+    domains: set[str] = field(default_factory=set)
+    """Domains of listeners so far."""
+    sources: set[str] = field(default_factory=set)
+    """Names of sources of recipients so far."""
 
     def is_embedded(self, backend: str) -> bool:
         """Whether mail for this backend goes nowhere."""

@@ -14,6 +14,7 @@ from smtproxy.policy.checks import (
     own_sender,
     protocol_errors,
     recipient_domain,
+    recipients,
     reverse_name,
     sender_domain,
     size,
@@ -23,6 +24,7 @@ from smtproxy.policy.findings import CheckSpec
 
 CHECKS: tuple[CheckSpec, ...] = (
     recipient_domain.CHECK,
+    recipients.CHECK,
     size.CHECK,
     bare_newlines.CHECK,
     loops.CHECK,

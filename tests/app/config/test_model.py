@@ -47,6 +47,7 @@ CONTRACT = {
         "policy",
         "governor",
         "dns",
+        "recipients",
         "rules",
         "profile",
         "lists",
@@ -80,9 +81,15 @@ CONTRACT = {
         "longest_negative_ttl",
     },
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
-    "checks": {"recipient_domain", "size", "bare_newlines", "loops", "protocol_errors", "early_talker", "not_smtp",
- "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim", "dmarc", "header"},
+    "recipients": {"on_error", "accept_postmaster", "case_sensitive", "delimiter", "catch_all", "sources"},
+    "recipients.sources": {"kind", "name", "domains", "path", "shrink"},
+    "checks": {
+        "recipient_domain", "recipients", "size", "bare_newlines", "loops", "protocol_errors", "early_talker",
+        "not_smtp", "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim",
+        "dmarc", "header",
+    },
     "checks.recipient_domain": {"enabled"},
+    "checks.recipients": {"enabled"},
     "checks.size": {"enabled"},
     "checks.bare_newlines": {"enabled"},
     "checks.loops": {"enabled", "max_received"},
@@ -211,7 +218,7 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load(file).server.hostname == "mx.example.org"
 
 
-_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules")
+_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "recipients.sources", "rules")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
 
 

@@ -1,0 +1,57 @@
+"""What a source of recipients is. It says what it knows of an address, and never what is to be done about it."""
+
+from collections.abc import Collection, Mapping
+from typing import Protocol, TypeAlias
+
+from smtproxy.lookups.recipients.spelling import Address
+from smtproxy.policy.evidence import Fact
+from smtproxy.policy.facts import RecipientEntry
+
+Opinion: TypeAlias = Fact[RecipientEntry] | None
+"""Known: the address exists, or does not. Unknown: the source should know and cannot say. None: it is no matter of
+this source's."""
+
+
+class Source(Protocol):
+    """A source. Its domains are in the form of `domain_key`."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+
+    @property
+    def kind(self) -> str:
+        """file, ldap, callout or learned."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since what it knows was whole and fresh; None: it asks for each address, or knows nothing."""
+
+    def covers(self, domain: str) -> bool:
+        """Whether it is to be asked about a domain."""
+
+    def at_hand(self, address: Address) -> Opinion:
+        """Say what is known without asking anybody. Raises NotAtHand: somebody has to be asked."""
+
+    async def ask(self, address: Address) -> Opinion:
+        """Say what is known. Ends by its own deadline, and raises nothing."""
+
+    async def start(self) -> None:
+        """Get ready for the first question, within bounds: the clients wait."""
+
+    async def run(self) -> None:
+        """Keep what is known fresh, for ever."""
+
+    async def refresh(self) -> str:
+        """Read anew what there is to be read, whatever its size; return what came of it, for people."""
+
+    def forget(self, address: Address) -> bool:
+        """Forget what was remembered of one address; tell whether there was something."""
+
+    def about(self) -> Mapping[str, object]:
+        """Return what there is to say of the source itself: entries, age, trouble."""
+
+
+def covers(domains: Collection[str], domain: str) -> bool:
+    """Whether a source that was given these domains is to be asked about one; none: about all of ours."""
+    return not domains or domain in domains
