@@ -8,8 +8,9 @@ to the relay's deadline. The hooks `on_...` let a test meddle at each of these p
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from smtproxy.policy.evidence import Evidence
+from smtproxy.policy.evidence import Evidence, Fact
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.sample.profile import Profile
@@ -96,6 +97,8 @@ class Laboratory:
         self.kept = bytearray()
         """The session's file."""
         self.finished = False
+        self.facts: dict[str, Fact[Any]] = {}
+        """What lookups would have found."""
         self.shakes_hands = False
         """The client does its part of each handshake at once."""
         self.on_wait: Callable[[], events.Event | None] = _nothing
@@ -242,7 +245,7 @@ class Laboratory:
 
     def verdict(self, stage: Stage) -> Verdict:
         """Return the policy's own verdict."""
-        return self.policy.judge(Evidence(stage, self.dialogue), self.phrases)
+        return self.policy.judge(Evidence(stage, self.dialogue, self.facts), self.phrases)
 
     def _judge(self, stage: Stage) -> Verdict | None:
         """Judge on the spot, in the middle of an event, as the driver does. The timeline shows it as an event."""

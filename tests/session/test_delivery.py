@@ -5,8 +5,9 @@ import pytest
 from smtproxy.sample.script import Normal, Pause, Point, Rule, Say, Script, Silence
 from smtproxy.session import events
 from smtproxy.session.records import Event as LogEvent
-from smtproxy.session.settings import BodyMode, RelaySettings
+from smtproxy.session.settings import BodyMode, Chunking, RelaySettings
 from smtproxy.session.verdicts import Accepted, Stage, Verdict
+from tests.fakes.laboratory import Laboratory
 from tests.session.parts import HOSTNAME
 from tests.session.sample import BODY, CHECK, begin_body, codes, delay, greeted, refuse
 
@@ -202,3 +203,87 @@ def test_answers_before_a_last_chunk_do_not_wait_for_its_fate() -> None:
     answers = [(at, what) for at, what in lab.timeline if isinstance(what, events.Answer)][-3:]
     assert [codes(what.octets) for _, what in answers] == [[250, 250], [250], [451]]
     assert answers[1][0] < answers[2][0]
+
+
+_FIELD = b"Authentication-Results: mx.example.org; spf=pass\r\n"
+
+
+def _in_front(lab: Laboratory, stage: Stage, *, whole: bool = True) -> None:
+    """Let the policy put a field in front, as late as at this stage."""
+
+    def judge(asked: Stage) -> Verdict:
+        if asked is Stage.DATA:
+            return Accepted(asked, whole=whole, header=_FIELD if stage is asked else b"")
+        return Accepted(asked, header=_FIELD) if stage is asked else lab.verdict(asked)
+
+    lab.on_judge = judge
+
+
+@pytest.mark.parametrize("chunking", [Chunking.NEVER, Chunking.ALWAYS])
+@pytest.mark.parametrize("size", [10, 5000, 200_000])
+@pytest.mark.parametrize("stage", [Stage.DATA, Stage.MESSAGE])
+@pytest.mark.parametrize("body", [BodyMode.AUTO, BodyMode.HOLD])
+def test_a_field_of_ours_goes_in_front_of_all(body: BodyMode, stage: Stage, size: int, chunking: Chunking) -> None:
+    """In memory and on disk, by DATA and by BDAT. A message that must be judged whole is held, however large."""
+    settings = RelaySettings(HOSTNAME, body=body, chunking=chunking)
+    lab = greeted(settings=settings, body_memory=16384)
+    _in_front(lab, stage)
+    begin_body(lab)
+    text = b"Subject: x\r\n\r\n" + b"..dots\r\n" * (size // 8)
+    sent = [text[at : at + 4096] for at in range(0, len(text), 4096)]
+    for piece in sent[:-1]:
+        lab.send(piece)
+        assert lab.record.terminators == 0
+        assert not lab.lines(LogEvent.COMMIT)
+    assert codes(lab.send(sent[-1] + b".\r\n")) == [250]
+    (delivered,) = lab.record.accepted
+    assert delivered.body.startswith(_FIELD + b"Received: ")
+    assert delivered.body.endswith(text.replace(b"\r\n..", b"\r\n."))
+    (line,) = lab.messages
+    assert line["body"] == "hold"
+    assert "authentication_results" in str(line["changes"])
+
+
+def test_what_streams_gets_its_field_at_data_or_not_at_all() -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, body=BodyMode.STREAM))
+    _in_front(lab, Stage.MESSAGE)
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+    assert lab.record.accepted[0].body.startswith(b"Received: ")
+    assert "authentication_results" not in str(lab.messages[0]["changes"])
+    _in_front(lab, Stage.DATA)
+    begin_body(lab)
+    assert codes(lab.send(BODY + b".\r\n")) == [250]
+    assert lab.record.accepted[1].body.startswith(_FIELD + b"Received: ")
+
+
+@pytest.mark.parametrize("body", list(BodyMode))
+def test_fields_that_claim_to_be_ours_are_taken_out(body: BodyMode) -> None:
+    lab = greeted(settings=RelaySettings(HOSTNAME, body=body, authserv_id="mx.example.org", trace_header=False))
+    begin_body(lab)
+    forged = b"Authentication-Results: MX.example.org;\r\n\tspf=pass smtp.mailfrom=x\r\n"
+    foreign = b"Authentication-Results: other.example; spf=fail\r\n"
+    rest = b"Subject: x\r\n" + foreign + b"\r\nAuthentication-Results: mx.example.org; in=body\r\n"
+    for octet in forged + rest + b".\r\n":
+        lab.send(bytes([octet]))
+    assert lab.record.accepted[0].body == rest
+    assert lab.messages[0]["changes"] == ["authentication_results_removed 1"]
+
+
+def test_a_held_message_is_read_back_as_it_was_sent() -> None:
+    """For those who look at it whole: dots undone, without what is ours, from memory and from disk."""
+    text = b"Subject: x\r\n\r\n..one dot\r\n" + b"y" * 30_000 + b"\r\n...\r\n"
+    for chunking, memory in ((Chunking.NEVER, 1 << 20), (Chunking.NEVER, 8192), (Chunking.ALWAYS, 8192)):
+        lab = greeted(settings=RelaySettings(HOSTNAME, body=BodyMode.HOLD, chunking=chunking), body_memory=memory)
+        seen: list[bytes] = []
+
+        def judge(asked: Stage, lab: Laboratory = lab, seen: list[bytes] = seen) -> Verdict:
+            held = lab.relay.held
+            if asked is Stage.MESSAGE and held is not None:
+                seen.append(held.as_sent(bytes(lab.kept)))
+            return lab.verdict(asked)
+
+        lab.on_judge = judge
+        begin_body(lab)
+        lab.send(text + b".\r\n")
+        assert seen == [text.replace(b"\r\n..", b"\r\n.")]
