@@ -52,7 +52,7 @@ from smtproxy.policy.rules.check import RuleOptions, rule_check
 from smtproxy.policy.rules.expressions import Expression
 from smtproxy.session.networks import Grouping
 from smtproxy.session.records import Journal
-from smtproxy.session.settings import BackendTls, ClientTls, RelaySettings
+from smtproxy.session.settings import BackendTls, BodyMode, ClientTls, RelaySettings
 from smtproxy.session.tarpit import Tarpit, TarpitSettings
 from smtproxy.session.verdicts import Stage
 from smtproxy.wire.paths import domain_key
@@ -170,12 +170,18 @@ def _authentication(listener: Listener, checks: Checks) -> tuple[Check, ...]:
     """Return the checks of sender and header."""
     by_spf = spf.SpfOptions(*_own(checks.spf))
     own, named = checks.own_sender, frozenset(one for one in listener.domains if one != "*")
-    named_as_us = own_sender.OwnSenderOptions(own.envelope, own.author, named)
+    whole = listener.body is not BodyMode.STREAM
+    named_as_us = own_sender.OwnSenderOptions(own.envelope, own.author and whole, named)
     by_dmarc = dmarc.DmarcOptions(*_own(checks.dmarc))
-    return (
+    of_sender = (
         _judgement(spf.check(by_spf), by_spf, checks.spf),
         _judgement(own_sender.check(named_as_us), named_as_us, checks.own_sender),
         _judgement(null_sender.CHECK, null_sender.NullSenderOptions(*_own(checks.null_sender)), checks.null_sender),
+    )
+    if not whole:  # what has left cannot be looked at: `check` says so
+        return of_sender
+    return (
+        *of_sender,
         _judgement(dkim.CHECK, dkim.DkimOptions(*_own(checks.dkim)), checks.dkim),
         _judgement(dmarc.check(by_dmarc), by_dmarc, checks.dmarc),
         _judgement(header.CHECK, header.HeaderOptions(*_own(checks.header)), checks.header),

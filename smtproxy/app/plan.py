@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES
 from smtproxy.app.config.dns import Dns
+from smtproxy.app.config.judging import Exemption, PolicyBlock
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.profiles import PROFILES
@@ -24,7 +25,10 @@ from smtproxy.policy.findings import Action, OnError
 from smtproxy.policy.rules.bounds import in_one_line
 from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
-from smtproxy.session.settings import BackendTls
+from smtproxy.session.settings import BackendTls, BodyMode
+
+WHOLE = ("dkim", "dmarc", "header")
+"""Checks that need the whole message."""
 
 
 def plan(config: Config) -> str:
@@ -43,6 +47,7 @@ def plan(config: Config) -> str:
     parts.append(_block("DNS", _dns(config.dns)))
     parts.append(_block("recipients", _recipients(config.recipients)))
     parts.append(_block("checks", _checks(config)))
+    parts.append(_block("judging", _judging(config)))
     if config.lists:
         parts.append(_block("lists", _lists(config)))
     if config.rules:
@@ -65,6 +70,10 @@ def _listener(listener: Listener) -> list[tuple[str, str]]:
         ("TLS", _tls(listener)),
         ("commits within", f"{show_seconds(listener.commit_by)} of the final dot"),
     ]
+    if listener.body is BodyMode.STREAM:
+        rows.append(
+            ("not asked", f"{', '.join(WHOLE)}, and From by own_sender: bodies are streamed, nobody sees them whole")
+        )
     if listener.banner_delay:
         rows.append(("banner", f"held back for {show_seconds(listener.banner_delay)}, for the check early_talker"))
     if listener.proxy_protocol:
@@ -203,6 +212,35 @@ def _lists(config: Config) -> list[tuple[str, str]]:
         tested = "" if one.test_listed else "; NO TEST POINT that it must have: nobody would notice its death"
         rows.append((one.name, f"{one.weight:+g} for {', '.join(one.subjects)} with {answers}{tested}"))
     return rows
+
+
+def _judging(config: Config) -> list[tuple[str, str]]:
+    """Say how findings become verdicts, and for whom they do not."""
+    score, governor = config.score, config.governor
+    given = [f"{name} from {value:g} on" for name, value in score if value]
+    rows = [("score", ", ".join(given) or "never: nothing follows from a sum")]
+    if config.soft_bounce:
+        rows.append(("soft_bounce", "nothing is refused for good: 4xx wherever it would be 5xx"))
+    watch = f"a check is not believed above {governor.factor} times its usual odds in {show_seconds(governor.window)}"
+    rows.append(("governor", f"{watch}, or {governor.good} refusals of known senders" if governor.enabled else "OFF"))
+    if config.default_exemptions:
+        rows.append(("exempt", "this machine, from all judgements"))
+        rows.append(("exempt", "postmaster@*, abuse@*, from those that believe lists"))
+    rows += [("exempt", f"{_whom(one)}, from {', '.join(one.checks) or 'all judgements'}") for one in config.exemptions]
+    for block in config.policy:
+        changes = [
+            f"{name}.{key} = {getattr(value, 'value', value)}"
+            for name in sorted(block.checks.model_fields_set)
+            for key, value in getattr(block.checks, name)
+            if key in getattr(block.checks, name).model_fields_set
+        ]
+        rows.append((f"policy {block.name}", f"for {_whom(block)}: {', '.join(changes) or 'nothing else'}"))
+    return rows
+
+
+def _whom(block: Exemption | PolicyBlock) -> str:
+    names = (("clients", block.clients), ("senders", block.senders), ("recipients", block.recipients))
+    return " and ".join(f"{name} {', '.join(map(str, values))}" for name, values in names if values)
 
 
 def _judgement(settings: dict[str, Any]) -> str:

@@ -434,8 +434,10 @@ class Session:
         reception = self._relay.held
         if reception is None:
             raise NotAtHand
+        if reception.begun:
+            raise MessageTooLarge("streamed")
         if reception.intake.size > LARGEST_LOOKED_AT:
-            raise MessageTooLarge
+            raise MessageTooLarge("too large")
         kept = bytearray()
         if reception.on_disk and self._shelf is not None:
             async with aclosing(self._shelf.chunks()) as chunks:

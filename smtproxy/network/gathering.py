@@ -237,8 +237,8 @@ class Gathering:
         try:
             with flight.scope:
                 fact = await lookup.find(inquiry)
-        except MessageTooLarge:
-            fact = Unknown("too large")
+        except MessageTooLarge as error:
+            fact = Unknown(str(error) or "too large")
         except NotAtHand:
             fact = Unknown("timeout")  # the verdict about the message was given without it
         except Exception as error:  # noqa: BLE001 - whatever a lookup does, the worker and the session go on

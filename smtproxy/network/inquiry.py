@@ -66,8 +66,8 @@ LARGEST_LOOKED_AT = 31457280
 dkimpy reads in half a second (LIBRARIES 3.4: 10 MiB in 0.22 s)."""
 
 
-class MessageTooLarge(Exception):  # noqa: N818 - becomes Unknown("too large")
-    """The message is larger than what is looked at as a whole."""
+class MessageTooLarge(Exception):  # noqa: N818 - becomes Unknown, with its text
+    """The message cannot be looked at as a whole: "too large", or "streamed" when its beginning has left."""
 
 
 @dataclass(frozen=True, slots=True)
