@@ -34,6 +34,12 @@ _FIELD: Final = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\r\n]++|(?:\r\n|\r|\n)(?
 _ENCODED_WORD: Final = re.compile(r"=\?[^\s?]*+\?[^\s?]*+\?[^\s?]*+\?=")  # RFC 2047 2
 _PIECES: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|\\.|[()]|[^"\\()]++|"|\\', re.DOTALL)
 _DOMAIN: Final = re.compile(r'@\s*+(\[[^\]]*+\]|[^\s<>()\[\]:;@\\,"\x00-\x1f\x7f]++)')
+# What nearly all mail has: nobody reads it in two ways, and it needs no parser (70 microseconds).
+_ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
+_NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PLAIN: Final = re.compile(
+    rf"""(?:[{_ATEXT} \t]*|"[{_ATEXT} .,\t]*"[ \t]*)<([{_ATEXT}]+(?:\.[{_ATEXT}]+)*)@({_NAME}(?:\.{_NAME})+)>"""
+)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -106,7 +112,11 @@ def authors(froms: Sequence[bytes]) -> Authors:
     understood = len(froms) == 1
     for value in froms:
         text = _FOLD.sub("", _text(value[:LONGEST_SEARCHED])).strip()
-        seen = dict.fromkeys(domain_key(_plain(match[1])) for match in _DOMAIN.finditer(outside(text)))
+        plain = _PLAIN.fullmatch(text) if len(text) <= LONGEST_PARSED else None
+        if plain is not None:
+            domains[plain[2].lower()] = None
+            continue
+        seen = dict.fromkeys(domain_key(_bare(match[1])) for match in _DOMAIN.finditer(outside(text)))
         parsed, clean = _parsed(text) if len(value) <= LONGEST_PARSED else ((), False)
         understood = understood and clean and set(seen) == set(parsed)
         domains.update(dict.fromkeys(parsed))
@@ -149,7 +159,7 @@ def _parsed(text: str) -> tuple[tuple[str, ...], bool]:
     hidden = _ENCODED_WORD.sub("encoded", text)
     try:
         header = email.policy.SMTP.header_factory("From", hidden)
-        domains = tuple(domain_key(_plain(one.domain)) for one in header.addresses)
+        domains = tuple(domain_key(_bare(one.domain)) for one in header.addresses)
         defects: tuple[MessageDefect, ...] = header.defects
     except Exception:  # noqa: BLE001 - it raises IndexError, RecursionError and others for what it does not expect
         return (), False
@@ -157,7 +167,7 @@ def _parsed(text: str) -> tuple[tuple[str, ...], bool]:
     return domains, clean and all(domains) and not _CONTROL.search(text)
 
 
-def _plain(domain: str) -> str:
+def _bare(domain: str) -> str:
     return _CONTROL.sub("", domain).strip(" \t.")
 
 

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smtproxy.wire.header_block import (
+    _PLAIN,
     LONGEST_PARSED,
     MOST_DOMAINS,
     Authors,
     Values,
+    _parsed,
     authors,
     empty_line,
     fields,
@@ -180,3 +182,23 @@ def test_hostile_from(piece: bytes) -> None:
     for length in (LONGEST_PARSED, 1_000_000):
         assert len(authors([piece * (length // len(piece))]).domains) <= MOST_DOMAINS
     assert time.process_time() - begun < 2
+
+
+@PROPERTY
+@given(
+    st.lists(
+        st.sampled_from(["a", "Joe", '"', "<", ">", "@", ".", " ", "b.example", ",", "=?utf-8?Q?x?=", "\\", "-"])
+    ).map("".join)
+)
+def test_what_needs_no_parser_is_read_as_the_parser_does(text: str) -> None:
+    plain = _PLAIN.fullmatch(text.strip())
+    if plain is not None:
+        domains, clean = _parsed(text.strip())
+        assert (domains, clean) == ((plain[2].lower(),), True)
+
+
+@pytest.mark.parametrize("text", ['"J. Doe, Dr" <a.b@c.example>', "J Doe <a@b.example>", "<a@b.example>"])
+def test_usual_fields_need_no_parser(text: str) -> None:
+    plain = _PLAIN.fullmatch(text)
+    assert plain is not None
+    assert _parsed(text) == ((plain[2],), True)
