@@ -18,6 +18,7 @@ from smtproxy.wire.newlines import NewlineMode
 
 def default_policy(settings: RelaySettings, domains: tuple[str, ...] = ("example.org",)) -> Policy:
     """Return the checks as they are by default."""
+    named = hello.HelloOptions(frozenset({settings.hostname}))
     return Policy(
         (
             Check(recipient_domain.CHECK, recipient_domain.RecipientDomainOptions(frozenset(domains))),
@@ -27,6 +28,6 @@ def default_policy(settings: RelaySettings, domains: tuple[str, ...] = ("example
             Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions()),
             Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), Action.OBSERVE),
             Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), Action.DROP),
-            Check(hello.CHECK, hello.HelloOptions(frozenset({settings.hostname})), Action.OBSERVE),
+            Check(hello.check(named), named, Action.OBSERVE),
         )
     )

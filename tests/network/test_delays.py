@@ -10,7 +10,7 @@ from smtproxy.session.records import Event
 from smtproxy.session.tarpit import TarpitSettings
 from tests.network.stage import Guest, Stage, quiet, stage
 
-_TARPIT = Policy((Check(hello.CHECK, hello.HelloOptions(), Action.TARPIT),))
+_TARPIT = Policy((Check(hello.check(hello.HelloOptions()), hello.HelloOptions(), Action.TARPIT),))
 _FORGED = b"EHLO no_such;name\r\n"
 _ONE_EACH = TarpitSettings(max_per_client=1)
 

@@ -336,7 +336,7 @@ async def test_client_that_vanishes_in_a_delay_is_noticed(mock_clock: MockClock)
         assert here.endings() == ["lost"]
 
 
-_TARPIT = Policy((Check(hello.CHECK, hello.HelloOptions(), Action.TARPIT),))
+_TARPIT = Policy((Check(hello.check(hello.HelloOptions()), hello.HelloOptions(), Action.TARPIT),))
 
 
 # A client that does not read

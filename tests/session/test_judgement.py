@@ -164,7 +164,7 @@ def test_findings_are_noted_where_they_belong() -> None:
     lab = greeted()
     note = {"check": CHECK, "stage": "mail"}
     lab.on_judge = lambda stage: Accepted(stage, (note,)) if stage in (Stage.HELLO, Stage.MAIL) else lab.verdict(stage)
-    lab.send(b"EHLO again.example\r\n")
+    lab.send(b"EHLO client.example\r\n")
     begin_body(lab)
     lab.send(BODY + b".\r\nQUIT\r\n")
     assert lab.messages[0]["findings"] == [note]

@@ -33,6 +33,7 @@ _ESCAPE = re.compile(rb"\\(?:([rnt0\\])|x([0-9a-f]{2}))")
 _ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\0", b"\\": b"\\"}
 _NOTED = frozenset({"backend", "checks", "promised", "script", "servers", "refusing", "disk", "one_piece", "in_memory"})
 _NEVER = "never reached"
+_NAMED = hello.HelloOptions(frozenset({HOSTNAME}))
 _JUDGEMENTS = {"early_talker": "observe", "not_smtp": "drop", "hello": "observe"}
 
 
@@ -86,7 +87,7 @@ class Head:
                 Check(protocol_errors.CHECK, protocol_errors.ProtocolErrorsOptions(**options)),
                 Check(early_talker.CHECK, early_talker.EarlyTalkerOptions(), early, early=True),
                 Check(not_smtp.CHECK, not_smtp.NotSmtpOptions(), foreign),
-                Check(hello.CHECK, hello.HelloOptions(frozenset({HOSTNAME})), forged, early=True),
+                Check(hello.check(_NAMED), _NAMED, forged, early=True),
             )
         )
 
