@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
-from smtproxy.policy.facts import FACTS, VERSION
+from smtproxy.policy.facts import FACTS, VERSION, Scope
 from smtproxy.policy.facts import restore as restored
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts, Tls
 from smtproxy.session.envelope import Envelope, Recipient
@@ -23,6 +23,9 @@ from smtproxy.wire.paths import Path, parse_path
 
 MOST = 50
 """Decisions of one transaction that are recorded; those about the recipients listed in the line, and the message's."""
+
+
+_KEPT_IF_SAID = frozenset({Stage.MAIL, Stage.DATA})
 
 
 @dataclass(slots=True)
@@ -46,7 +49,12 @@ class Docket:
     """Decisions that are not recorded."""
 
     def note(self, evidence: Evidence, verdict: Verdict) -> None:
-        """Keep a decision. The facts are copied: some may still come, but they were not known to it."""
+        """Keep a decision. The facts are copied: some may still come, but they were not known to it.
+
+        That nothing was found at MAIL or DATA is not kept: what was known there is known at RCPT or of the message, too.
+        """
+        if evidence.stage in _KEPT_IF_SAID and not verdict.notes and not isinstance(verdict, Refused):
+            return
         recipient = evidence.dialogue.recipient if evidence.stage is Stage.RECIPIENT else None
         if len(self.decisions) >= MOST and evidence.stage is Stage.RECIPIENT:
             self.more += 1
@@ -147,7 +155,8 @@ def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) ->
         dialogue.message = MessageFacts(
             message["size"], message["bare_newlines"], message["dot_line"], message["received"], None
         )
-    facts = {**plain["facts"], **one.get("facts", {})}
+    facts = {name: fact for name, fact in plain["facts"].items() if _can_be_there(name, stage)}
+    facts.update(one.get("facts", {}))
     evidence = Evidence(
         stage,
         dialogue,
@@ -175,10 +184,16 @@ def _decided(one: _Decision, last: Mapping[str, Fact[Any]]) -> dict[str, object]
         plain["demoted"] = sorted(one.demoted)
     if one.facts is not last:
         differing = {name: _plain(fact) for name, fact in one.facts.items() if last.get(name) is not fact}
-        missing = {name: None for name in last if name not in one.facts}
+        missing = {name: None for name in last if name not in one.facts and _can_be_there(name, one.stage)}
         if differing or missing:
             plain["facts"] = {**differing, **missing}
     return plain
+
+
+def _can_be_there(name: str, stage: Stage) -> bool:
+    """Whether a fact may be known at a stage: those of a message need not be said to be missing before it."""
+    key = FACTS.get(name)
+    return key is None or key.scope is not Scope.MESSAGE or stage is Stage.MESSAGE
 
 
 def _plain(fact: Fact[Any]) -> dict[str, object]:
