@@ -14,7 +14,10 @@ from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
 from smtproxy.lookups.recipients.combined import Recipients, Scope
+from smtproxy.lookups.recipients.directory import read_all
 from smtproxy.lookups.recipients.file import FileSource
+from smtproxy.lookups.recipients.ldap import LdapSource
+from smtproxy.lookups.recipients.source import Source
 from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
@@ -65,7 +68,13 @@ def recipients(config: Config, journal: Journal) -> Recipients:
     table = config.recipients
     domains = {domain for listener in config.listeners for domain in listener.domains}
     scope = Scope(None if "*" in domains else frozenset(domains), frozenset(table.catch_all))
-    made = [FileSource(one.settings, table.spelling, journal, _now) for one in table.sources]
+    made: list[Source] = []
+    for one in table.sources:
+        if one.kind == "file":
+            made.append(FileSource(one.settings, table.spelling, journal, _now))
+        else:
+            read = partial(read_all, one.directory)
+            made.append(LdapSource(one.settings(config.server.state), table.spelling, journal, _now, read))
     return Recipients(made, table.spelling, scope)
 
 

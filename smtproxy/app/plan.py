@@ -18,7 +18,6 @@ from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.profiles import PROFILES
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import Recipients
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.policy.findings import Action, OnError
@@ -45,7 +44,7 @@ def plan(config: Config) -> str:
         )
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
-    parts.append(_block("recipients", _recipients(config.recipients)))
+    parts.append(_block("recipients", _recipients(config)))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("judging", _judging(config)))
     if config.lists:
@@ -155,11 +154,15 @@ def _dns(dns: Dns) -> list[tuple[str, str]]:
     ]
 
 
-def _recipients(recipients: Recipients) -> list[tuple[str, str]]:
+def _recipients(config: Config) -> list[tuple[str, str]]:
+    recipients = config.recipients
     if not recipients.sources:
         follows = "every address in our domains is taken, and a backend that takes them all bounces what it lacks"
         return [("sources", f"NONE: {follows}, to senders that are forged as a rule")]
     rows = [(one.name, f"{one.kind}, for {_domains(one.domains)}: {one.words}") for one in recipients.sources]
+    if any(one.kind == "ldap" for one in recipients.sources):
+        state = config.server.state
+        rows.append(("copy", f"kept in {state}" if state else "in memory only: lost with a restart, see server.state"))
     unsure = "451" if recipients.on_error is OnError.DEFER else "taken"
     case = "counts" if recipients.case_sensitive else "does not count"
     tags = f"begin with one of {recipients.delimiter}" if recipients.delimiter else "none"

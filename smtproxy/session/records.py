@@ -32,7 +32,6 @@ class Event(StrEnum):
     BACKEND_FULL = "backend_full"
     BACKEND_CLEAR = "backend_clear"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
-    BACKEND_ACCEPTS_ALL = "backend_accepts_all"
     RECIPIENTS_LOADED = "recipients_loaded"
     RECIPIENTS_FAILED = "recipients_failed"
     RECIPIENTS_STALE = "recipients_stale"
@@ -68,7 +67,6 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_FULL: "warning",
     Event.BACKEND_CLEAR: "warning",
     Event.BACKEND_MISCONFIGURED: "error",
-    Event.BACKEND_ACCEPTS_ALL: "warning",
     Event.RECIPIENTS_LOADED: "info",
     Event.RECIPIENTS_FAILED: "error",
     Event.RECIPIENTS_STALE: "error",
@@ -245,12 +243,6 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "transaction": _IDS["transaction"],
         "command": "what the server was answering: greeting, EHLO, MAIL, RCPT, DATA ...",
         "reply": "its reply, which blames our dialogue and so is kept from the client",
-    },
-    Event.BACKEND_ACCEPTS_ALL: {
-        "backend": "name of the backend, or of the call-out source that asked",
-        "server": "its server: it answered 250 to RCPT for an address that was drawn by lot",
-        "domain": "domain of that address",
-        "warning": "what follows: it bounces mail for unknown recipients, and a call-out to it knows nothing",
     },
     Event.RECIPIENTS_LOADED: {
         "source": "name of the source of recipients",

@@ -19,7 +19,7 @@ from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import FileRecipients, Recipients
+from smtproxy.app.config.recipients import FileRecipients, LdapRecipients, Recipients
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
@@ -44,7 +44,8 @@ TABLES = {
     "[dns]": list(Dns.model_fields),
     "[[lists]]": list(DnsListTable.model_fields),
     "[recipients]": list(Recipients.model_fields),
-    "[[recipients.sources]]": list(FileRecipients.model_fields),
+    '[[recipients.sources]], kind = "file"': list(FileRecipients.model_fields),
+    '[[recipients.sources]], kind = "ldap"': list(LdapRecipients.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
@@ -55,7 +56,12 @@ TABLES = {
 _AT_THE_TOP = {name for name, field in Config.model_fields.items() if field.annotation in (bool, str, Profile)}
 
 
-_NOT_WITHOUT_WHOM = ("[[exemptions]]", "[[policy]]", "[[recipients.sources]]")
+_NOT_WITHOUT_WHOM = (
+    "[[exemptions]]",
+    "[[policy]]",
+    '[[recipients.sources]], kind = "file"',
+    '[[recipients.sources]], kind = "ldap"',
+)
 
 
 def rows(title: str) -> list[list[str]]:

@@ -76,6 +76,15 @@ LONGEST_CONTACT: Final = 200
 """A line of a reply has at most 512 octets (RFC 5321 4.5.3.1.5), some clients show no more than half of it."""
 
 
+def _state(value: object, info: ValidationInfo) -> Path | None:
+    if value in (None, ""):
+        return None
+    path = _beside_the_file(value, info)
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise ValueError("must be a directory that is there and can be written to")
+    return path
+
+
 class Server(BaseModel):
     """The table [server]: this smtproxy as a whole."""
 
@@ -107,6 +116,14 @@ class Server(BaseModel):
     drain_timeout: Annotated[
         Duration, Field(description="How long running sessions may go on after SIGTERM before they are cut off.")
     ] = 60.0
+    state: Annotated[
+        Path | None,
+        BeforeValidator(_state),
+        Field(
+            description="Directory for what is to survive a restart: the last good copy of an LDAP directory. Relative "
+            "to the directory of the configuration; empty: nothing survives."
+        ),
+    ] = None
 
 
 class Sample(BaseModel):

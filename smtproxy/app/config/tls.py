@@ -23,6 +23,14 @@ def _file(value: object, info: ValidationInfo) -> Path:
 File = Annotated[Path, BeforeValidator(_file)]
 
 
+def _file_or_none(value: object, info: ValidationInfo) -> Path | None:
+    return None if value in (None, "") else _file(value, info)
+
+
+OptionalFile = Annotated[Path | None, BeforeValidator(_file_or_none)]
+"""A file; "" (None): none."""
+
+
 class KeyPair(BaseModel):
     """A certificate and its key."""
 

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, Final, TypeAlias, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from smtproxy.app.config.checks import DUTIES
 from smtproxy.app.config.model import Config
+from smtproxy.app.config.recipients import KINDS
 
 Location: TypeAlias = tuple[str | int, ...]
 
@@ -32,6 +34,9 @@ _TEXTS: Final[Mapping[str, str]] = {
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "union_tag_invalid": "must be " + " or ".join(f'"{kind}"' for kind in KINDS),
+    "union_tag_not_found": "is missing. What kind of source it is: " + " or ".join(KINDS),
+    "model_attributes_type": "must be a table",
 }
 
 # Mistakes of form that have a place of their own.
@@ -42,12 +47,18 @@ _AT: Final[Mapping[tuple[str, Location], str]] = {
 }
 
 
+_SOURCES: Final[Location] = ("recipients", "sources")
+
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 def location_of(error: ErrorDetails) -> Location:
-    """Return where an error is, without what pydantic adds to say that a key is meant."""
-    return tuple(part for part in error["loc"] if part != "[key]")
+    """Return where an error is, without what pydantic adds to say that a key is meant, or a table of which kind."""
+    location = tuple(part for part in error["loc"] if part != "[key]")
+    kind = len(_SOURCES) + 1
+    if location[: len(_SOURCES)] == _SOURCES and location[kind:] and location[kind] in KINDS:
+        location = (*location[:kind], *location[kind + 1 :])
+    return (*location, "kind") if error["type"].startswith("union_tag") else location
 
 
 def path_of(location: Location) -> str:
@@ -125,6 +136,10 @@ def _element(annotation: object) -> object:
 
 
 def _keys(annotation: object) -> Mapping[str, Any]:
+    if get_origin(annotation) is Annotated:
+        return _keys(get_args(annotation)[0])
+    if get_origin(annotation) is UnionType:
+        return {key: field for one in get_args(annotation) for key, field in _keys(one).items()}
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation.model_fields
     if is_dataclass(annotation):

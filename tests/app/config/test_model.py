@@ -57,6 +57,7 @@ CONTRACT = {
         "workers",
         "drain_timeout",
         "contact",
+        "state",
     },
     "score": {"tarpit", "defer", "reject"},
     "lists": {"name", "zone", "subjects", "weight", "answers", "test_listed", "test_unlisted"},
@@ -82,7 +83,6 @@ CONTRACT = {
     },
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
     "recipients": {"on_error", "accept_postmaster", "case_sensitive", "delimiter", "catch_all", "sources"},
-    "recipients.sources": {"kind", "name", "domains", "path", "shrink"},
     "checks": {
         "recipient_domain", "recipients", "size", "bare_newlines", "loops", "protocol_errors", "early_talker",
         "not_smtp", "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim",
@@ -218,7 +218,7 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load(file).server.hostname == "mx.example.org"
 
 
-_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "recipients.sources", "rules")
+_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
 
 

@@ -31,6 +31,8 @@ class Plan:
     server: Settings = field(default_factory=dict)
     limits: Settings = field(default_factory=dict)
     quotas: Settings = field(default_factory=dict)
+    sources: Sequence[Settings] = ()
+    """Of recipients."""
 
     def text(self) -> str:
         """Return the configuration file."""
@@ -46,6 +48,7 @@ class Plan:
         sections = [("[server]", server), ("[[listeners]]", listener), ("[backends.real]", backend)]
         more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas))]
         sections += [(name, table) for name, table in more if table]
+        sections += [("[[recipients.sources]]", dict(table)) for table in self.sources]
         return "\n".join(f"{name}\n{_assignments(settings)}" for name, settings in sections)
 
 

@@ -1,0 +1,90 @@
+"""Recipients of a real slapd: through the whole proxy, and how it is asked."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trustme
+
+from smtproxy.lookups.recipients.directory import DirectorySettings, read_all
+from smtproxy.lookups.recipients.entries import SourceError
+from smtproxy.lookups.recipients.exchange import entries_of
+from smtproxy.lookups.recipients.spelling import Spelling
+from tests.end_to_end.programs.slapd import BASE, PASSWORD, USER, Slapd
+from tests.end_to_end.unknown_recipients import measure, records
+
+pytestmark = pytest.mark.end_to_end
+
+ENTRIES, UNKNOWN = 2500, 1000
+
+
+def test_no_unknown_one_reaches_the_backend_and_no_known_one_is_refused(directory: Path) -> None:
+    """With the directory up, stopped in the middle, and at a start while it is down."""
+    for figures in measure(directory / "unknown", ENTRIES, UNKNOWN):
+        assert (figures.reached, figures.known, figures.unknown) == (0, {250: ENTRIES}, {550: UNKNOWN}), figures.phase
+        assert figures.violations == 0
+
+
+class TestAsking:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def authority() -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def directory_server(directory: Path, authority: trustme.CA) -> Iterator[tuple[Slapd, Path]]:
+        place = directory / "asking"
+        place.mkdir()
+        certificate, key, trusted = place / "cert.pem", place / "key.pem", place / "ca.pem"
+        made = authority.issue_cert("127.0.0.1")
+        made.cert_chain_pems[0].write_to_path(certificate)
+        made.private_key_pem.write_to_path(key)
+        authority.cert_pem.write_to_path(trusted)
+        (place / "password").write_text(PASSWORD)
+        more = (
+            f"dn: cn=list,{BASE}\nobjectClass: exchangeUser\ncn: list\nsn: l\nproxyAddresses: smtp:list@example.org\n"
+            f"msExchRequireAuthToSendTo: TRUE\ndelivContLength: 10\nauthOrig: cn=user1,{BASE}\n"
+        )
+        with Slapd(place / "slapd", [*records(1200), more], (certificate, key)) as slapd:
+            yield slapd, place
+
+    @staticmethod
+    def settings(server: tuple[Slapd, Path], host: str = "127.0.0.1") -> DirectorySettings:
+        slapd, place = server
+        return DirectorySettings(
+            (f"ldap://{host}:{slapd.port}",),
+            BASE,
+            "(|(proxyAddresses=*)(mail=*)(member=*))",
+            authorities=place / "ca.pem",
+            user=USER,
+            password_file=place / "password",
+            timeout=5,
+        )
+
+    async def test_all_pages_are_read_under_verified_tls(self, directory_server: tuple[Slapd, Path]) -> None:
+        items = await read_all(self.settings(directory_server))
+        assert len(items) == 1201
+        entries = entries_of(items, Spelling())
+        assert len(entries) == 2 * 1200 + 1
+        listed = entries.by_address["list@example.org"]
+        assert (listed.requires_authentication, listed.size_limit) == (True, 10240)
+        assert listed.allowed_senders == ("alias1@example.org", "user1@example.org")
+
+    @pytest.mark.parametrize("wrong", ["name", "authority", "password"])
+    async def test_whoever_is_not_the_right_one_gets_nothing(
+        self, directory_server: tuple[Slapd, Path], tmp_path: Path, wrong: str
+    ) -> None:
+        settings = self.settings(directory_server, "localhost" if wrong == "name" else "127.0.0.1")
+        if wrong == "authority":
+            trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+            settings = replace(settings, authorities=tmp_path / "other.pem")
+        if wrong == "password":
+            (tmp_path / "password").write_text("guessed-secret")
+            settings = replace(settings, password_file=tmp_path / "password")
+        with pytest.raises(SourceError, match=r"ldap://\S+: ") as refused:
+            await read_all(settings)
+        assert "no answer within" not in str(refused.value)  # it was refused, and did not just take too long
+        assert PASSWORD not in str(refused.value)
+        assert "guessed-secret" not in str(refused.value)
