@@ -23,7 +23,7 @@ from smtproxy.lookups.signed_message import (
     tags,
     told,
 )
-from smtproxy.network.inquiry import Inquiry, Lookup, MessageTooLarge
+from smtproxy.network.inquiry import Inquiry, Lookup, MessageTooLarge, NotAtHand
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import ARC, Arc
 from smtproxy.wire.header_block import outside
@@ -61,6 +61,8 @@ async def find(inquiry: Inquiry) -> Fact[Arc]:
         return Known(Arc("fail"))
     if any(b"bh" in said and not signs_author(said) for said in asked):
         return Known(Arc("fail"))
+    if inquiry.quick:
+        raise NotAtHand
     keys = await fetch_all(inquiry.dns, [key_name(said) for said in asked])
     unknown = [one.unknown for one in keys.values() if one.unknown]
     if unknown:
@@ -68,7 +70,7 @@ async def find(inquiry: Inquiry) -> Fact[Arc]:
     return Known(await trio.to_thread.run_sync(_verify, signed, keys, abandon_on_cancel=True, limiter=THREADS))
 
 
-LOOKUP = Lookup(ARC, find, quick=False)
+LOOKUP = Lookup(ARC, find)
 
 
 def _verify(signed: SignedMessage, keys: dict[str, Keys]) -> Arc:

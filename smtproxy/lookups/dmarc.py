@@ -35,11 +35,16 @@ async def find(inquiry: Inquiry) -> Fact[Dmarc]:
         return Known(Dmarc("none", author))
     spf = await inquiry.fact(SPF)
     dkim = await inquiry.fact(DKIM)
-    return await judge(inquiry.dns, author, spf, dkim)
+    return await judge(inquiry.dns, author, spf, dkim, quick=inquiry.quick)
 
 
-async def judge(dns: Resolver, author: str, spf: Fact[Spf], dkim: Fact[Signatures]) -> Fact[Dmarc]:
-    """Evaluate for one domain. What is not known of SPF or DKIM matters only if the other does not pass."""
+async def judge(
+    dns: Resolver, author: str, spf: Fact[Spf], dkim: Fact[Signatures], *, quick: bool = False
+) -> Fact[Dmarc]:
+    """Evaluate for one domain. What is not known of SPF or DKIM matters only if the other does not pass.
+
+    `quick`: `dns` answers on the spot, and nobody may wait for anything.
+    """
     known_spf = spf.value if isinstance(spf, Known) else None
     signatures = dkim.value if isinstance(dkim, Known) else Signatures()
     names = dict.fromkeys(walk(author))
@@ -55,9 +60,13 @@ async def judge(dns: Resolver, author: str, spf: Fact[Spf], dkim: Fact[Signature
         else:
             missing.append(domain)
 
-    async with trio.open_nursery() as nursery:
+    if quick:
         for domain in names:
-            nursery.start_soon(ask, domain)
+            await ask(domain)
+    else:
+        async with trio.open_nursery() as nursery:
+            for domain in names:
+                nursery.start_soon(ask, domain)
     if missing:
         return Known(Dmarc("temperror", author))
     exists = True
@@ -72,4 +81,4 @@ async def judge(dns: Resolver, author: str, spf: Fact[Spf], dkim: Fact[Signature
     return Known(found)
 
 
-LOOKUP = Lookup(DMARC, find, quick=False)
+LOOKUP = Lookup(DMARC, find)

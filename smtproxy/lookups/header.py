@@ -4,7 +4,7 @@ from typing import Final
 
 import trio
 
-from smtproxy.network.inquiry import Inquiry, Lookup, MessageTooLarge
+from smtproxy.network.inquiry import Inquiry, Lookup, MessageTooLarge, NotAtHand
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import HEADER, HeaderBlock
 from smtproxy.wire.header_block import authors, halves, timestamp, values
@@ -47,7 +47,9 @@ async def find(inquiry: Inquiry) -> Fact[HeaderBlock]:
         return Unknown("too large")
     if len(message) <= SMALL:
         return Known(look(message, inquiry.now))
+    if inquiry.quick:
+        raise NotAtHand
     return Known(await trio.to_thread.run_sync(look, message, inquiry.now, abandon_on_cancel=True))
 
 
-LOOKUP = Lookup(HEADER, find, quick=False)
+LOOKUP = Lookup(HEADER, find)

@@ -424,10 +424,14 @@ class Session:
             fields = self._gathering.recorded(effect.event, fields)
         self._service.journal.record(effect.event, fields)
 
-    def _await_verdict(self, effect: events.Judge) -> None:
+    def _await_verdict(self, effect: events.Judge) -> events.Event | None:
         if effect.stage is Stage.MESSAGE:
             self._gathering.message = self._read_held
-        self._gathering.wait(effect.stage, self._waiting, self._relay.deadline)
+            reception = self._relay.held
+            if reception is not None and not reception.on_disk and not reception.begun:
+                self._gathering.has_message(reception.as_sent(b""))
+        verdict = self._gathering.wait(effect.stage, self._waiting, self._relay.deadline)
+        return None if verdict is None else events.Judged(verdict)
 
     async def _read_held(self) -> bytes:
         """Read the message that is being judged."""

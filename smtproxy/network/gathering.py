@@ -144,10 +144,24 @@ class Gathering:
                 return None
         return self._decide(evidence)
 
-    def wait(self, stage: Stage, waiting: Waiting, due: float) -> None:
-        """Give the verdict of a stage to its session when its facts are there, or its time is up, before `due`."""
-        if self._sources is not None:
-            self._sources.nursery.start_soon(self._wait, stage, waiting, due)
+    def wait(self, stage: Stage, waiting: Waiting, due: float) -> Verdict | None:
+        """Give the verdict of a stage to its session when its facts are there, or its time is up, before `due`.
+
+        Or return it: what is to be known of a message in memory may be known on the spot.
+        """
+        sources = self._sources
+        if sources is None:
+            return None
+        if stage is Stage.MESSAGE:
+            self._begin(Scope.MESSAGE, sources)
+            if not self._missing - self._facts.keys():
+                return self._decide(self._evidence(stage))
+        sources.nursery.start_soon(self._wait, stage, waiting, due)
+        return None
+
+    def has_message(self, octets: bytes) -> None:
+        """The message that is to be judged is in memory, whole."""
+        self._octets = octets
 
     def close(self) -> None:
         """The session is over: nobody needs what is still being looked up."""
@@ -192,8 +206,13 @@ class Gathering:
         for name in [name for name in self._facts if FACTS[name].scope in stale]:
             del self._facts[name]
         self._call_off(*stale)
+        if stage is not Stage.MESSAGE:  # nobody can read it yet
+            self._begin(_STARTS[stage], sources)
+
+    def _begin(self, scope: Scope, sources: Sources) -> None:
+        """Look up what is wanted of a scope."""
         for key in self._wanted:
-            if key.scope is _STARTS[stage] and key.name not in self._facts and key.name not in self._flights:
+            if key.scope is scope and key.name not in self._facts and key.name not in self._flights:
                 self._start(key, sources)
 
     def _call_off(self, *stale: Scope) -> None:
@@ -280,10 +299,10 @@ class Gathering:
             await flight.landed.wait()
         return self._facts.get(key.name, Unknown("cancelled"))
 
-    async def octets(self) -> bytes:
+    async def octets(self, *, quick: bool) -> bytes:
         """Return the message that is being judged, read once for all who ask."""
         if self._octets is None:
-            if self.message is None:
+            if quick or self.message is None:
                 raise NotAtHand
             self._octets = await self.message()
         return self._octets
@@ -407,6 +426,4 @@ class _Inquiry:
 
     async def message(self) -> bytes:
         """See `Inquiry`."""
-        if self.quick:
-            raise NotAtHand
-        return await self.gathering.octets()
+        return await self.gathering.octets(quick=self.quick)

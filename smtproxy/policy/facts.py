@@ -6,7 +6,7 @@ shape raises `VERSION`. No fact holds content of a message, a secret, or a query
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -244,6 +244,24 @@ FACTS: Mapping[str, Key[Any]] = {
     )
 }
 """Every fact there is, by name."""
+
+
+def brief(fact: object) -> object:
+    """Return the plain form of a fact, without what is as it is by default: most of it is, in most lines."""
+    shape = type(fact)
+    if not is_dataclass(shape):
+        return [brief(one) for one in fact] if isinstance(fact, tuple) else fact
+    plain: dict[str, object] = {}
+    for name, default in _defaults(shape):
+        value = getattr(fact, name)
+        if value != default or type(value) is not type(default):
+            plain[name] = brief(value) if isinstance(value, tuple) else value
+    return plain
+
+
+@cache
+def _defaults(shape: type[Any]) -> tuple[tuple[str, object], ...]:
+    return tuple((one.name, one.default) for one in fields(shape))
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
-from smtproxy.policy.facts import FACTS, VERSION, Scope
+from smtproxy.policy.facts import FACTS, VERSION, Scope, brief
 from smtproxy.policy.facts import restore as restored
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts, Tls
 from smtproxy.session.envelope import Envelope, Recipient
@@ -51,7 +51,7 @@ class Docket:
     def note(self, evidence: Evidence, verdict: Verdict) -> None:
         """Keep a decision. The facts are copied: some may still come, but they were not known to it.
 
-        That nothing was found at MAIL or DATA is not kept: what was known there is known at RCPT or of the message, too.
+        That nothing was found at MAIL or DATA is not kept: what was known there is known at RCPT, or of the message.
         """
         if evidence.stage in _KEPT_IF_SAID and not verdict.notes and not isinstance(verdict, Refused):
             return
@@ -197,7 +197,7 @@ def _can_be_there(name: str, stage: Stage) -> bool:
 
 
 def _plain(fact: Fact[Any]) -> dict[str, object]:
-    return {"known": fact.value} if isinstance(fact, Known) else {"unknown": fact.reason}
+    return {"known": brief(fact.value)} if isinstance(fact, Known) else {"unknown": fact.reason}
 
 
 def _fact(name: str, plain: Mapping[str, Any]) -> Fact[Any]:

@@ -194,7 +194,7 @@ async def test_a_fact_may_need_another_one_and_each_is_looked_up_once(autojump_c
         assert len(calls) == 1
         fields = bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected"})
         evidence: Any = fields["evidence"]
-        assert evidence["facts"]["sender_domain"] == {"known": SenderDomain(exists=True)}
+        assert evidence["facts"]["sender_domain"] == {"known": {"exists": True}}
 
 
 async def test_a_new_sender_makes_the_facts_of_the_last_one_stale(autojump_clock: MockClock) -> None:
