@@ -258,14 +258,16 @@ class Worker:
 
 
 def most_sessions(config: Config, descriptors: int, inherited: int) -> int:
-    """Return how many sessions there may be with so many file descriptors: backends and held bodies need theirs, too.
+    """Return how many sessions there may be with so many file descriptors: others need theirs, too.
 
+    Backends, held bodies, questions to the DNS.
     `inherited`: descriptors that it has from the supervisor, a listening socket for each address and all the bells.
     Running out of descriptors would not stop at accepting clients: those inside could not reach the backend any more.
     """
     backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
     each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
-    return max(1, min(config.limits.sessions, (descriptors - backends - inherited - RESERVE) // each))
+    others = backends + config.dns.concurrent + inherited + RESERVE
+    return max(1, min(config.limits.sessions, (descriptors - others) // each))
 
 
 def _offset() -> float:

@@ -43,9 +43,9 @@ def _configuration(directory: Path, body: str = "auto") -> Path:
     ("body", "descriptors", "inherited", "most"),
     [
         ("auto", 1_000_000, 17, 10_000),  # the limit itself
-        ("auto", 1024, 17, 1024 - 16 - 17 - RESERVE),
-        ("auto", 1024, 257, 1024 - 16 - 257 - RESERVE),  # the bells of 64 workers
-        ("hold", 1024, 17, (1024 - 16 - 17 - RESERVE) // 2),  # each may have a file
+        ("auto", 1024, 17, 1024 - 16 - 17 - 500 - RESERVE),
+        ("auto", 1024, 257, 1024 - 16 - 257 - 500 - RESERVE),  # the bells of 64 workers
+        ("hold", 1024, 17, (1024 - 16 - 17 - 500 - RESERVE) // 2),  # each may have a file
         ("auto", 10, 17, 1),
     ],
 )

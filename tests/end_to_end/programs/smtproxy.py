@@ -33,6 +33,10 @@ class Plan:
     quotas: Settings = field(default_factory=dict)
     sources: Sequence[Settings] = ()
     """Of recipients."""
+    dns: Settings = field(default_factory=lambda: {"servers": [f"{HOST}:9"]})
+    """Nobody's port on this machine: no test asks the name servers of its machine."""
+    more: str = ""
+    """Whatever else, as it stands in the file."""
 
     def text(self) -> str:
         """Return the configuration file."""
@@ -46,10 +50,10 @@ class Plan:
         } | dict(self.listener)
         backend = {"servers": self.servers} | dict(self.backend)
         sections = [("[server]", server), ("[[listeners]]", listener), ("[backends.real]", backend)]
-        more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas))]
+        more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas)), ("[dns]", dict(self.dns))]
         sections += [(name, table) for name, table in more if table]
         sections += [("[[recipients.sources]]", dict(table)) for table in self.sources]
-        return "\n".join(f"{name}\n{_assignments(settings)}" for name, settings in sections)
+        return "\n".join([*(f"{name}\n{_assignments(settings)}" for name, settings in sections), self.more])
 
 
 def _assignments(settings: Settings) -> str:
