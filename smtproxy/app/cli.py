@@ -1,4 +1,5 @@
-"""The command line: `smtproxy run -c FILE`, `smtproxy check -c FILE`. Exit 0, or 2 for a mistake of the caller's.
+"""The command line: `smtproxy run`, `check`, `explain`, `replay`. Exit 0, or 2 for a mistake of the caller's; 1 where
+`explain` finds nothing, and where `replay` finds a difference or cannot judge all.
 
 Must never show a traceback for a mistake in a command line or a configuration.
 """
@@ -6,11 +7,18 @@ Must never show a traceback for a mistake in a command line or a configuration.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import BinaryIO
 
 from smtproxy import __version__
 from smtproxy.app.config import Config, ConfigErrors, load
+from smtproxy.app.log.values import CONTROL
 from smtproxy.app.plan import plan
+
+NOT_SO = 1
+"""Exit status where what was asked about is not there, or not as it was."""
 
 MISTAKE = 2
 """Exit status for a wrong command line or configuration: the one argparse has, too."""
@@ -24,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a name that the terminal cannot show
     asked = _parser().parse_args(arguments)
     try:
-        return _run(asked.config) if asked.command == "run" else _check(asked.config)
-    except ConfigErrors as wrong:
+        return int(asked.do(asked))
+    except (ConfigErrors, LogError) as wrong:
         print(wrong, file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
@@ -41,26 +49,90 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"smtproxy {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in (
-        ("run", "serve until SIGTERM; running sessions may end then"),
-        ("check", "check a configuration and print what it plans; exit 2 with every mistake at its line"),
+    for name, do, text in (
+        ("run", _run, "serve until SIGTERM; running sessions may end then"),
+        ("check", _check, "check a configuration and print what it plans; exit 2 with every mistake at its line"),
+        ("explain", _explain, "say why a mail was let in or refused, and what single change would have let it in"),
+        ("replay", _replay, "judge a recorded log again, by the same configuration or another; exit 1 if any differs"),
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
+        command.set_defaults(do=do)
+        command.add_argument(
+            "-c", "--config", required=name != "explain", metavar="FILE", help="the configuration (TOML)"
+        )
+        if name in ("explain", "replay"):
+            command.add_argument(
+                "--log", default="-", metavar="FILE", help="the log (JSON lines); without it standard input"
+            )
+        if name == "explain":
+            command.add_argument("id", metavar="ID", help="of a session, a transaction or a message")
+        if name == "replay":
+            command.add_argument("--against", metavar="FILE", help="compare with the decisions of this configuration")
     return parser
 
 
-def _check(file: str) -> int:
-    text = plan(load(file))
+def _check(asked: argparse.Namespace) -> int:
+    return _print([plan(load(asked.config)).removesuffix("\n")])
+
+
+def _explain(asked: argparse.Namespace) -> int:
+    from smtproxy.app.explain import MOST, explain  # noqa: PLC0415 - nobody else needs them, nor what they load
+    from smtproxy.app.recordings import recordings  # noqa: PLC0415
+
+    config = None if asked.config is None else load(asked.config)
+    with _log(asked.log) as log:
+        found = list(islice((one for one in recordings(log) if one.is_called(asked.id)), MOST + 1))
+    if not found:
+        print(f"there is no decision of {asked.id} in this log", file=sys.stderr)
+        return NOT_SO
+    lines = [line for one in found[:MOST] for line in ("", *explain(one, config))][1:]
+    if len(found) > MOST:
+        lines.append(f"\nthere are more than {MOST}: name one transaction")
+    if config is None:
+        lines.append("\nwith -c FILE it is judged again, and what would have let it in is tried")
+    return _print(lines)
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    from smtproxy.app.recordings import recordings  # noqa: PLC0415 - as above
+    from smtproxy.app.replay import replay, report  # noqa: PLC0415
+
+    config, against = load(asked.config), None if asked.against is None else load(asked.against)
+    with _log(asked.log) as log:
+        made = replay(recordings(log), config, against)
+    _print(report(made))
+    return NOT_SO if made.differing or made.unverified else 0
+
+
+@contextmanager
+def _log(file: str) -> Iterator[BinaryIO]:
+    """Open a log. Raises LogError."""
+    if file == "-":
+        yield sys.stdin.buffer
+        return
     try:
-        print(text, end="", flush=True)
+        with open(file, "rb") as log:  # noqa: PTH123 - Path.open refuses nothing that this would not
+            yield log
+    except (OSError, ValueError) as error:
+        raise LogError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+class LogError(Exception):
+    """A log that cannot be read."""
+
+
+def _print(lines: Iterable[str]) -> int:
+    try:
+        for line in lines:
+            print(CONTROL.sub(lambda found: found[0] if found[0] == "\n" else ascii(found[0])[1:-1], line))
+        sys.stdout.flush()
     except BrokenPipeError:  # `smtproxy check ... | head`: nothing to complain of, at the end of the process neither
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-def _run(file: str) -> int:
-    config: Config = load(file)
+def _run(asked: argparse.Namespace) -> int:
+    config: Config = load(asked.config)
     from smtproxy.app.server import run  # noqa: PLC0415 - `check` needs no network, and is quicker without
 
     return run(config)

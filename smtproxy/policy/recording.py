@@ -21,6 +21,8 @@ from smtproxy.wire.commands import Parameters
 from smtproxy.wire.errors import PeerError
 from smtproxy.wire.paths import Path, parse_path
 
+ACCEPTED = "accepted"
+"""How a verdict is recorded that is none of refusal."""
 MOST = 50
 """Decisions of one transaction that are recorded; those about the recipients listed in the line, and the message's."""
 
@@ -47,19 +49,24 @@ class Docket:
     decisions: list[_Decision] = field(default_factory=list)
     more: int = 0
     """Decisions that are not recorded."""
+    envelope: Envelope | None = None
+    declared_size: int | None = None
+    message: MessageFacts | None = None
+    """As they were when the last decision was noted: a transaction that ends forgets them, and then writes its line."""
 
     def note(self, evidence: Evidence, verdict: Verdict) -> None:
         """Keep a decision. The facts are copied: some may still come, but they were not known to it.
 
         That nothing was found at MAIL or DATA is not kept: what was known there is known at RCPT, or of the message.
         """
+        self.envelope = envelope = evidence.dialogue.envelope
+        self.declared_size, self.message = evidence.dialogue.declared_size, evidence.dialogue.message
         if evidence.stage in _KEPT_IF_SAID and not verdict.notes and not isinstance(verdict, Refused):
             return
         recipient = evidence.dialogue.recipient if evidence.stage is Stage.RECIPIENT else None
         if len(self.decisions) >= MOST and evidence.stage is Stage.RECIPIENT:
             self.more += 1
             return
-        envelope = evidence.dialogue.envelope
         self.decisions.append(
             _Decision(
                 evidence.stage,
@@ -85,14 +92,14 @@ class Docket:
             plain["tls"] = [dialogue.tls.version, dialogue.tls.cipher]
         if dialogue.early:
             plain["early"] = [stage.value for stage in dialogue.early]
-        if dialogue.envelope is not None:
-            plain["sender"] = _written(dialogue.envelope.sender)
-            if dialogue.envelope.parameters:
-                plain["parameters"] = [list(one) for one in dialogue.envelope.parameters]
-        if dialogue.declared_size is not None:
-            plain["declared_size"] = dialogue.declared_size
-        if dialogue.message is not None:
-            message = dialogue.message
+        if self.envelope is not None:
+            plain["sender"] = _written(self.envelope.sender)
+            if self.envelope.parameters:
+                plain["parameters"] = [list(one) for one in self.envelope.parameters]
+        if self.declared_size is not None:
+            plain["declared_size"] = self.declared_size
+        if self.message is not None:
+            message = self.message
             plain["message"] = {
                 "size": message.size,
                 "bare_newlines": message.bare_newlines,
@@ -119,7 +126,7 @@ class Recorded:
 
 def outcome(verdict: Verdict) -> tuple[str, str]:
     """Return a verdict as it is recorded: "accepted" or the code of the reply, and who decided."""
-    return (str(verdict.reply.code), verdict.by) if isinstance(verdict, Refused) else ("accepted", "")
+    return (str(verdict.reply.code), verdict.by) if isinstance(verdict, Refused) else (ACCEPTED, "")
 
 
 def restore(plain: Mapping[str, Any], session: str = "", listener: str = "") -> list[Recorded]:

@@ -10,6 +10,7 @@ from smtproxy import __version__
 from smtproxy.app import server
 from smtproxy.app.cli import main
 from smtproxy.app.config import Config
+from tests.app import logs
 
 ROOT = Path(__file__).parents[2]
 GOOD = ROOT / "tests/app/configurations/good_minimal.toml"
@@ -133,3 +134,22 @@ def test_reader_that_goes_away_is_no_error() -> None:
     )
     assert shell.stdout == "0\n"
     assert shell.stderr == ""
+
+
+def test_explain_and_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = logs.config(tmp_path)
+    log, file = tmp_path / "log", str(tmp_path / "a.toml")
+    log.write_bytes(logs.line(made, 1, spf="fail") + logs.line(made, 2))
+    assert main(["explain", "s1", "-c", file, "--log", str(log)]) == 0
+    assert "550 by rule:spf" in capsys.readouterr().out
+    assert main(["explain", "nobody", "-c", file, "--log", str(log)]) == 1
+    assert main(["replay", "-c", file, "--log", str(log)]) == 0
+    assert capsys.readouterr().out == "4 decisions of 2 lines judged again, 0 differ\n"
+    other = tmp_path / "b.toml"
+    other.write_text(logs.TEXT.replace('"reject"', '"observe"'))
+    assert main(["replay", "-c", str(other), "--log", str(log)]) == 1
+    assert main(["replay", "-c", file, "--against", str(other), "--log", str(log)]) == 1
+    log.write_bytes(log.read_bytes().replace(b'"v":1', b'"v":99'))
+    assert main(["replay", "-c", file, "--log", str(log)]) == 1, "what cannot be judged is not the same"
+    assert main(["replay", "-c", file, "--log", str(tmp_path / "none")]) == 2
+    assert "none: cannot be read: No such file or directory" in capsys.readouterr().err

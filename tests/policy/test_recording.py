@@ -111,3 +111,17 @@ def test_it_is_bounded_and_says_how_many_are_missing() -> None:
 def test_what_is_no_record(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"record|no fact"):
         restore(wrong)
+
+
+def test_what_the_transaction_forgets_at_its_end_is_in_the_record() -> None:
+    """Envelope and message were gone from every line of a mail that had ended: none of them could be judged again."""
+    dialogue, docket = _dialogue(), Docket()
+    dialogue.message = MessageFacts(77, bare_newlines=False, dot_line=False, received=3, message_id=None)
+    docket.note(Evidence(Stage.MESSAGE, _to(dialogue, "u1"), {}), Accepted(Stage.MESSAGE))
+    dialogue.envelope = dialogue.recipient = dialogue.message = dialogue.declared_size = None
+    (again,) = restore(_logged(docket, dialogue))
+    assert again.evidence.dialogue.message is not None
+    assert again.evidence.dialogue.message.size == 77
+    assert again.evidence.dialogue.envelope is not None
+    assert again.evidence.dialogue.envelope.sender == Path("a", "example.net")
+    assert again.evidence.dialogue.declared_size == 100

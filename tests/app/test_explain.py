@@ -1,0 +1,44 @@
+"""Explain: findings, facts, who decided, and the ways in."""
+
+from pathlib import Path
+
+from smtproxy.app.explain import explain
+from smtproxy.app.recordings import recordings
+from tests.app.logs import TEXT, config, line, log
+
+
+def _text(tmp_path: Path, text: str = TEXT, **case: str) -> str:
+    made = config(tmp_path)
+    (found,) = recordings(log(line(made, 1, **case)))  # type: ignore[arg-type]
+    return "\n".join(explain(found, config(tmp_path, text)))
+
+
+def test_a_refusal_is_explained(tmp_path: Path) -> None:
+    text = _text(tmp_path, spf="fail")
+    assert "transaction s1.1 at " in text
+    assert "  spf                result fail, domain example.net\n" in text
+    assert "recipient <b@example.org>: 550 by rule:spf\n" in text
+    assert "  rule:spf           found rule, action reject\n" in text
+    assert '  would have been let in by any one of\n    then = "observe" in rule spf\n' in text
+
+
+def test_what_was_unknown_says_why(tmp_path: Path) -> None:
+    text = _text(tmp_path, spf="")
+    assert "  spf                unknown: timeout\n" in text
+    assert "action reject; applied defer (unknown); fact spf, unknown timeout" in text
+
+
+def test_a_duty_says_that_nothing_lifts_it(tmp_path: Path) -> None:
+    assert "recipient_domain is a duty: no exemption and no action lifts it" in _text(tmp_path, to="elsewhere.example")
+
+
+def test_another_configuration_is_no_explanation_of_the_old_decision(tmp_path: Path) -> None:
+    text = _text(tmp_path, TEXT.replace('"reject"', '"observe"'), spf="fail")
+    assert "  by this configuration it would be: accepted\n" in text
+
+
+def test_without_a_configuration_the_record_is_shown(tmp_path: Path) -> None:
+    (found,) = recordings(log(line(config(tmp_path), 1, spf="fail")))
+    text = "\n".join(explain(found, None))
+    assert "550 by rule:spf" in text
+    assert "let in" not in text

@@ -1,0 +1,35 @@
+"""Decisions out of a log, whatever else is in it."""
+
+from pathlib import Path
+
+from smtproxy.app.recordings import recordings
+from tests.app.logs import config, line, log
+
+
+def test_other_lines_are_passed_over(tmp_path: Path) -> None:
+    good = line(config(tmp_path), 1)
+    strange = [
+        b"no JSON\n",
+        b'{"event":"session"}\n',
+        b'"evidence":\n',
+        b'{"evidence":5}\n',
+        b'["evidence":]\n',
+        b"\xff\n",
+    ]
+    (found,) = recordings(log(*strange, good, b'{"evidence":{"cut'))
+    assert (found.id, found.listener, found.unreadable) == ("s1.1", "mx", "")
+    assert [one.evidence.stage.value for one in found.decisions] == ["recipient", "message"]
+    assert all(found.is_called(name) for name in ("s1", "s1.1", "<m1@example.net>", "m1@example.net"))
+    assert not found.is_called("s")
+
+
+def test_a_record_that_cannot_be_used_is_said_to_be_so(tmp_path: Path) -> None:
+    good = line(config(tmp_path), 1)
+    old, cut = good.replace(b'"v":1', b'"v":99'), good.replace(b'"decisions"', b'"decisionz"')
+    assert [bool(one.unreadable) for one in recordings(log(old, cut, good))] == [True, True, False]
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    good = line(config(tmp_path), 1)
+    endless = b'{"evidence":{"x":"' + b"x" * 1_000_000 + b'"}}\n'
+    assert [one.id for one in recordings(log(endless, good))] == ["s1.1"]
