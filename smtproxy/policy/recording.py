@@ -20,6 +20,7 @@ from smtproxy.session.verdicts import Refused, Stage, Verdict
 from smtproxy.wire.commands import Parameters
 from smtproxy.wire.errors import PeerError
 from smtproxy.wire.paths import Path, parse_path
+from smtproxy.wire.replies import Reply
 
 ACCEPTED = "accepted"
 """How a verdict is recorded that is none of refusal."""
@@ -39,6 +40,7 @@ class _Decision:
     recipient: Path | None
     parameters: Parameters
     number: int
+    others: int
     verdict: Verdict
 
 
@@ -76,6 +78,7 @@ class Docket:
                 None if recipient is None else recipient.path,
                 () if recipient is None else recipient.parameters,
                 0 if envelope is None else len(envelope.recipients),
+                _others(envelope, recipient),
                 verdict,
             )
         )
@@ -155,8 +158,10 @@ def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) ->
     if "to" in one:
         dialogue.recipient = Recipient(_path(one["to"]), _parameters(one.get("parameters", ())))
     if dialogue.envelope is not None:
-        placeholder = dialogue.recipient or Recipient(Path("unknown", "invalid"))
-        dialogue.envelope.recipients.extend([placeholder] * one.get("number", 0))
+        others = [Recipient(Path(f"other{number}", "invalid")) for number in range(one.get("others", 0))]
+        known = [*others, *([] if dialogue.recipient is None else [dialogue.recipient])]
+        rest = [Recipient(Path("refused", "invalid"), (), _REFUSED, "protocol")] * (one.get("number", 0) - len(known))
+        dialogue.envelope.recipients.extend([*rest, *known])
     if stage is Stage.MESSAGE:
         message = plain["message"]
         dialogue.message = MessageFacts(
@@ -185,6 +190,8 @@ def _decided(one: _Decision, last: Mapping[str, Fact[Any]]) -> dict[str, object]
             plain["parameters"] = [list(each) for each in one.parameters]
     if one.number:
         plain["number"] = one.number
+    if one.others:
+        plain["others"] = one.others
     if one.standing is not None:
         plain["standing"] = _written(one.standing)
     if one.demoted:
@@ -195,6 +202,17 @@ def _decided(one: _Decision, last: Mapping[str, Fact[Any]]) -> dict[str, object]
         if differing or missing:
             plain["facts"] = {**differing, **missing}
     return plain
+
+
+_REFUSED = Reply(550, (b"",))
+
+
+def _others(envelope: Envelope | None, recipient: Recipient | None) -> int:
+    """Count the recipients besides one that stand, those of the same path left out."""
+    if envelope is None or recipient is None or len(envelope.recipients) <= 1:
+        return 0
+    standing = (one for one in envelope.recipients if one.reply is None or one.accepted)
+    return sum(one is not recipient and one.path != recipient.path for one in standing)
 
 
 def _can_be_there(name: str, stage: Stage) -> bool:
