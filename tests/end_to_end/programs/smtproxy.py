@@ -35,6 +35,8 @@ class Plan:
     """Of recipients."""
     dns: Settings = field(default_factory=lambda: {"servers": [f"{HOST}:9"]})
     """Nobody's port on this machine: no test asks the name servers of its machine."""
+    top: str = ""
+    """In front of the first table."""
     more: str = ""
     """Whatever else, as it stands in the file."""
 
@@ -53,7 +55,7 @@ class Plan:
         more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas)), ("[dns]", dict(self.dns))]
         sections += [(name, table) for name, table in more if table]
         sections += [("[[recipients.sources]]", dict(table)) for table in self.sources]
-        return "\n".join([*(f"{name}\n{_assignments(settings)}" for name, settings in sections), self.more])
+        return self.top + "\n".join([*(f"{name}\n{_assignments(settings)}" for name, settings in sections), self.more])
 
 
 def _assignments(settings: Settings) -> str:
