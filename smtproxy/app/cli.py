@@ -65,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
                 "--log", default="-", metavar="FILE", help="the log (JSON lines); without it standard input"
             )
         if name == "explain":
-            command.add_argument("id", metavar="ID", help="of a session, a transaction or a message")
+            command.add_argument("id", nargs="?", metavar="ID", help="of a session, a transaction or a message")
+            command.add_argument(
+                "--to", metavar="ADDRESS", action="append", help="a recipient; may be there several times"
+            )
+            for option, metavar, meaning in _REHEARSED:
+                command.add_argument(option, metavar=metavar, help=meaning)
         if name == "replay":
             command.add_argument("--against", metavar="FILE", help="compare with the decisions of this configuration")
     return parser
@@ -75,7 +80,37 @@ def _check(asked: argparse.Namespace) -> int:
     return _print([plan(load(asked.config)).removesuffix("\n")])
 
 
+_REHEARSED = (
+    ("--client", "ADDRESS", "instead of ID: a client that might come; it is judged with live look-ups"),
+    ("--hello", "NAME", "what it would call itself"),
+    ("--from", "ADDRESS", 'its sender; without it the null sender "<>"'),
+    ("--message", "FILE", "its message; without it nothing behind RCPT is judged"),
+    ("--listener", "NAME", "where it would come in; without it the first one"),
+)
+
+
+def _rehearse(asked: argparse.Namespace) -> int:
+    from smtproxy.app.explain import explain  # noqa: PLC0415 - as below
+    from smtproxy.app.rehearsal import asked_for, rehearse  # noqa: PLC0415
+
+    if asked.config is None or not asked.to:
+        print("a session that did not happen needs -c FILE and --to ADDRESS", file=sys.stderr)
+        return MISTAKE
+    config = load(asked.config)
+    try:
+        thought = asked_for(vars(asked), config)
+    except ValueError as wrong:
+        print(wrong, file=sys.stderr)
+        return MISTAKE
+    return _print(list(explain(rehearse(config, *thought), config)))
+
+
 def _explain(asked: argparse.Namespace) -> int:
+    if asked.client is not None:
+        return _rehearse(asked)
+    if asked.id is None:
+        print("explain needs an ID, or --client ADDRESS", file=sys.stderr)
+        return MISTAKE
     from smtproxy.app.explain import MOST, explain  # noqa: PLC0415 - nobody else needs them, nor what they load
     from smtproxy.app.recordings import recordings  # noqa: PLC0415
 
