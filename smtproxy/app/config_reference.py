@@ -28,7 +28,7 @@ from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import FileRecipients, LdapRecipients, Recipients
+from smtproxy.app.config.recipients import FileRecipients, LdapRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
@@ -93,6 +93,7 @@ def document() -> str:
             _section("[recipients]", Recipients, Recipients.__doc__),
             _section('[[recipients.sources]], kind = "file"', FileRecipients, FileRecipients.__doc__),
             _section('[[recipients.sources]], kind = "ldap"', LdapRecipients, LdapRecipients.__doc__),
+            _section('[[recipients.sources]], kind = "learned"', LearnedRecipients, LearnedRecipients.__doc__),
             *_checks(),
             _section(
                 "[[rules]]", Rule, f"{Rule.__doc__} At most {MOST}; `docs/checks.md` has the language and examples."

@@ -1,7 +1,7 @@
 """From the configuration to what is asked outside: the resolver's settings, and the lookups."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
@@ -17,6 +17,7 @@ from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.directory import read_all
 from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.lookups.recipients.ldap import LdapSource
+from smtproxy.lookups.recipients.learned import LearnedSource
 from smtproxy.lookups.recipients.source import Source
 from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
 from smtproxy.network.dns.servers import system_servers
@@ -72,6 +73,8 @@ def recipients(config: Config, journal: Journal) -> Recipients:
     for one in table.sources:
         if one.kind == "file":
             made.append(FileSource(one.settings, table.spelling, journal, _now))
+        elif one.kind == "learned":
+            made.append(LearnedSource(one.settings, table.spelling, _now))
         else:
             read = partial(read_all, one.directory)
             made.append(LdapSource(one.settings(config.server.state), table.spelling, journal, _now, read))
@@ -88,8 +91,12 @@ def sources(
     nursery: trio.Nursery,
     journal: Journal,
     *more: AnyLookup,
+    heard: Callable[[Mapping[str, object]], None] | None = None,
 ) -> Sources:
-    """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own."""
+    """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
+
+    `heard` is told the fields of each `message` line.
+    """
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()
     table = config.governor
@@ -101,6 +108,7 @@ def sources(
         partial(SessionResolver, resolver, config.dns.per_session),
         journal,
         lambda: trio.current_time() + offset,
+        heard=heard,
         results=partial(results_field, authserv_id=config.server.hostname),
         governor=governor if table.enabled else None,
         acquaintances=Acquaintances(),

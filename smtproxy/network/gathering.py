@@ -72,6 +72,8 @@ class Sources:
     """Seconds since 1970."""
     results: Callable[[Evidence], bytes] | None = None
     """Makes the Authentication-Results field; None: there is to be none."""
+    heard: Callable[[Mapping[str, object]], None] | None = None
+    """Is told the fields of each `message` line."""
     governor: Governor | None = None
     acquaintances: Acquaintances = field(default_factory=Acquaintances)
 
@@ -178,6 +180,8 @@ class Gathering:
             docket, self._early = self._early, None
         else:
             docket, self._docket = self._docket, None
+            if self._sources is not None and self._sources.heard is not None:
+                self._sources.heard(fields)
             if fields["outcome"] == "delivered" and self._sources is not None and self._wanted:
                 self._sources.acquaintances.delivered(self._dialogue.client, self._proven(), trio.current_time())
         return fields if docket is None else {**fields, "evidence": docket.record(self._dialogue)}

@@ -19,7 +19,7 @@ from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import FileRecipients, LdapRecipients, Recipients
+from smtproxy.app.config.recipients import FileRecipients, LdapRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
@@ -46,6 +46,7 @@ TABLES = {
     "[recipients]": list(Recipients.model_fields),
     '[[recipients.sources]], kind = "file"': list(FileRecipients.model_fields),
     '[[recipients.sources]], kind = "ldap"': list(LdapRecipients.model_fields),
+    '[[recipients.sources]], kind = "learned"': list(LearnedRecipients.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
@@ -61,6 +62,7 @@ _NOT_WITHOUT_WHOM = (
     "[[policy]]",
     '[[recipients.sources]], kind = "file"',
     '[[recipients.sources]], kind = "ldap"',
+    '[[recipients.sources]], kind = "learned"',
 )
 
 

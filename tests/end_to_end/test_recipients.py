@@ -11,8 +11,10 @@ from smtproxy.lookups.recipients.directory import DirectorySettings, read_all
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.exchange import entries_of
 from smtproxy.lookups.recipients.spelling import Spelling
+from tests.end_to_end.programs.process import HOST
 from tests.end_to_end.programs.slapd import BASE, PASSWORD, USER, Slapd
-from tests.end_to_end.unknown_recipients import measure, records
+from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
+from tests.end_to_end.unknown_recipients import CountingServer, ask, measure, records
 
 pytestmark = pytest.mark.end_to_end
 
@@ -24,6 +26,16 @@ def test_no_unknown_one_reaches_the_backend_and_no_known_one_is_refused(director
     for figures in measure(directory / "unknown", ENTRIES, UNKNOWN):
         assert (figures.reached, figures.known, figures.unknown) == (0, {250: ENTRIES}, {550: UNKNOWN}), figures.phase
         assert figures.violations == 0
+
+
+def test_whom_the_backend_lacks_it_is_asked_for_once(directory: Path) -> None:
+    with CountingServer("nobody@example.org") as backend:
+        plan = Plan([f"{HOST}:{backend.port}"], sources=[{"kind": "learned"}])
+        with Smtproxy(directory / "learned", plan) as proxy:
+            for turn in range(1, 4):
+                assert ask(proxy.port, ["nobody@example.org", "anna@example.org"]) == {550: 1, 250: 1}
+                proxy.wait_lines("message", turn)
+        assert backend.recipients == {"nobody@example.org": 1, "anna@example.org": 3}
 
 
 class TestAsking:

@@ -28,13 +28,14 @@ _TRANSACTION = 500
 
 
 class CountingServer(socketserver.ThreadingTCPServer):
-    """A backend that takes everybody, as Exchange does, and remembers whom it was asked for."""
+    """A backend that takes everybody, as Exchange does, but for those named; it remembers whom it was asked for."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self) -> None:
+    def __init__(self, *lacks: str) -> None:
         super().__init__((HOST, 0), _Dialogue)
+        self.lacks = lacks
         self.recipients: Counter[str] = Counter()
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
 
@@ -60,7 +61,11 @@ class _Dialogue(socketserver.StreamRequestHandler):
         for line in self.rfile:
             verb = line[:4].upper()
             if verb == b"RCPT" and isinstance(self.server, CountingServer):
-                self.server.recipients[line.partition(b"<")[2].partition(b">")[0].decode()] += 1
+                recipient = line.partition(b"<")[2].partition(b">")[0].decode()
+                self.server.recipients[recipient] += 1
+                if recipient in self.server.lacks:
+                    self.wfile.write(b"550 5.1.1 No such user\r\n")
+                    continue
             if verb == b"EHLO":
                 self.wfile.write(b"250-backend\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n")
             else:

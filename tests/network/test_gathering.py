@@ -1,6 +1,6 @@
 """Facts for one session: from memory if they are there, else beside it; a verdict waits for them, but not for ever."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -306,6 +306,16 @@ async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: M
         assert (first.reply.code, second.reply.code) == (550, 450)
         (line,) = again.journal.of(Event.CHECK_DEMOTED)
         assert (line["check"], line["good"]) == ("c_spf", 1)
+
+
+async def test_whoever_wants_to_hears_of_every_message() -> None:
+    async with trio.open_nursery() as nursery:
+        heard: list[Mapping[str, object]] = []
+        bench = Bench(nursery, (_needs(SPF),), heard=heard.append)
+        message = {"outcome": "rejected"}
+        bench.gathering.recorded(Event.MESSAGE, message)
+        bench.gathering.recorded(Event.SESSION, {"x": 1})
+        assert heard == [message]
 
 
 def test_without_sources_every_verdict_is_there_and_every_fact_unknown() -> None:

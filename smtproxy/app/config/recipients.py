@@ -33,6 +33,7 @@ from smtproxy.lookups.recipients.directory import DirectorySettings
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.file import FileSettings, load
 from smtproxy.lookups.recipients.ldap import LdapSettings
+from smtproxy.lookups.recipients.learned import LONGEST, LearnedSettings
 from smtproxy.lookups.recipients.spelling import Spelling
 from smtproxy.policy import findings
 
@@ -230,8 +231,32 @@ class LdapRecipients(BaseModel):
         return LdapSettings(self.name, frozenset(self.domains), self.refresh, self.max_age, self.shrink / 100, copy)
 
 
-AnyRecipients = Annotated[FileRecipients | LdapRecipients, Field(discriminator="kind")]
-KINDS: Final = ("file", "ldap")
+class LearnedRecipients(BaseModel):
+    """What the backend's own refusals teach: whom it does not know it is not asked for again for a while. Of anybody
+    else this source says nothing.
+    """
+
+    model_config = STRICT
+    kind: Literal["learned"] = Field(description="What kind of source it is.")
+    name: SourceName = "learned"
+    domains: SourceDomains = ()
+    lives: Annotated[
+        Duration, Field(le=LONGEST, description=f"How long a refusal counts, at most {show_seconds(LONGEST)}.")
+    ] = LONGEST
+
+    @property
+    def words(self) -> str:
+        """What there is to say of it, for people."""
+        return f"from the backend's 5.1.1 and 5.1.10, each for {show_seconds(self.lives)}"
+
+    @property
+    def settings(self) -> LearnedSettings:
+        """What the source is to know."""
+        return LearnedSettings(self.name, frozenset(self.domains), self.lives)
+
+
+AnyRecipients = Annotated[FileRecipients | LdapRecipients | LearnedRecipients, Field(discriminator="kind")]
+KINDS: Final = ("file", "ldap", "learned")
 """Words of `kind`."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import trio
 
 from smtproxy.lookups.recipients.entries import PRESENT
+from smtproxy.lookups.recipients.learned import LearnedSource
 from smtproxy.lookups.recipients.source import Opinion, Source
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
@@ -70,6 +71,12 @@ class Recipients:
         if address.domain in self._scope.catch_all:
             return Known(RecipientEntry(exists=True, source=CATCH_ALL))
         return unknown or missing or Known(PRESENT)
+
+    def heard(self, message: Mapping[str, object]) -> None:
+        """Let those learn that do, from the fields of a `message` line."""
+        for source in self.sources:
+            if isinstance(source, LearnedSource):
+                source.hear(message)
 
     async def start(self) -> None:
         """Let all sources get ready, at the same time."""

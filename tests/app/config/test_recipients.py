@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from smtproxy.app.config import ConfigErrors, load
-from smtproxy.app.config.recipients import KINDS, FileRecipients, LdapRecipients, Recipients
+from smtproxy.app.config.recipients import KINDS, FileRecipients, LdapRecipients, LearnedRecipients, Recipients
 from smtproxy.lookups.recipients.spelling import Spelling
 from smtproxy.policy.checks.recipients import RecipientsOptions
 
@@ -36,6 +36,7 @@ CONTRACT: dict[type[BaseModel], set[str]] = {
         "kind", "name", "domains", "servers", "base", "filter", "starttls", "tls_ca", "user", "password_file",
         "timeout", "refresh", "max_age", "shrink",
     },
+    LearnedRecipients: {"kind", "name", "domains", "lives"},
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from smtproxy.lookups.recipients.combined import Recipients, Scope, said
 from smtproxy.lookups.recipients.entries import MISSING, PRESENT
+from smtproxy.lookups.recipients.learned import LearnedSettings, LearnedSource
 from smtproxy.lookups.recipients.source import Opinion
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.network.inquiry import NotAtHand
@@ -134,3 +135,26 @@ def test_words() -> None:
     assert said(None) == {"says": "no opinion"}
     entry = RecipientEntry(exists=True, source="a", size_limit=5)
     assert said(Known(entry)) == {"says": "exists", "by": "a", "size_limit": 5}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("other", "exists"), [(HAS, True), (LACKS, False), (CANNOT, None), (None, False)])
+async def test_what_was_learned_never_overrules_another_source(
+    first: bool, other: Opinion, exists: bool | None
+) -> None:
+    learned = LearnedSource(LearnedSettings("learned"), Spelling(), lambda: 0.0)
+    made = Fake("file", other)
+    known = Recipients([learned, made] if first else [made, learned], Spelling(), Scope())
+    known.heard(
+        {
+            "client": "192.0.2.1",
+            "sender": "a@sender.example",
+            "recipients": [{"to": "user@example.org", "reply": "550 5.1.1 no", "by": "backend"}],
+            "recipients_total": 1,
+            "recipients_accepted": 0,
+            "by": "backend",
+            "reply": "550 5.1.1 no",
+        }
+    )
+    fact = await known.about(Address("user", "example.org"))
+    assert (fact.value.exists if isinstance(fact, Known) else None) is exists
