@@ -11,10 +11,15 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from smtproxy.app.log.json_lines import LINE
+from smtproxy.app.log.values import CUT
 from smtproxy.policy.recording import Recorded, restore
 
 _LONGEST: Final = 2 * LINE
 """Octets of a line that is read; ours have at most half of it."""
+
+
+_CUT: Final = CUT.removesuffix("]").encode()
+"""In every value that the log has cut, lists included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,12 @@ class Recording:
     decisions: tuple[Recorded, ...]
     unreadable: str = ""
     """Why there are none."""
+
+    @property
+    def left_out(self) -> int:
+        """Decisions that were made and not recorded: those about recipients beyond the first."""
+        said = self.line["evidence"].get("decisions_cut", 0)
+        return said if isinstance(said, int) else 0
 
     @property
     def id(self) -> str:
@@ -56,6 +67,8 @@ def recordings(log: BinaryIO) -> Iterator[Recording]:
 
 
 def _recording(line: Mapping[str, Any]) -> Recording:
+    if _CUT in orjson.dumps(line["evidence"]):  # a list without its end would be judged as if it were whole
+        return Recording(line, (), "cut")
     try:
         return Recording(line, tuple(restore(line["evidence"], str(line.get("session", "")))))
     except ValueError as wrong:

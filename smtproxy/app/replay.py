@@ -13,7 +13,7 @@ from smtproxy.app.assembly import policy
 from smtproxy.app.config import Config
 from smtproxy.app.recordings import Recording
 from smtproxy.policy.judge import Policy
-from smtproxy.policy.recording import ACCEPTED, Recorded, outcome
+from smtproxy.policy.recording import ACCEPTED, MOST, Recorded, outcome
 from smtproxy.policy.replies import Phrasebook
 
 _MOST_LISTED: Final = 50
@@ -73,6 +73,8 @@ class Comparison:
     differing: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     """Lines whose record cannot be used, by the reason."""
+    left_out: int = 0
+    """Decisions that were not recorded."""
     strangers: Counter[str] = field(default_factory=Counter)
     """Decisions of listeners that the configuration does not have."""
     lacking: Counter[str] = field(default_factory=Counter)
@@ -84,7 +86,7 @@ class Comparison:
     @property
     def unverified(self) -> int:
         """Lines and decisions that could not be judged."""
-        return self.unreadable.total() + self.strangers.total()
+        return self.unreadable.total() + self.strangers.total() + self.left_out
 
 
 def replay(past: Iterable[Recording], config: Config, against: Config | None = None) -> Comparison:
@@ -96,6 +98,7 @@ def replay(past: Iterable[Recording], config: Config, against: Config | None = N
         if recording.unreadable:
             made.unreadable[recording.unreadable[:100]] += 1
             continue
+        made.left_out += recording.left_out
         for one in recording.decisions:
             _compare(made, recording, one, old, new)
     return made
@@ -143,6 +146,8 @@ def report(made: Comparison) -> Iterator[str]:
     yield f"{made.judged} decisions of {made.lines} lines judged again, {made.differing} differ"
     for reason, number in made.unreadable.most_common(_WORST):
         yield f"  {number} lines cannot be used: {reason}"
+    if made.left_out:
+        yield f"  {made.left_out} decisions were not recorded: a line has the first {MOST}"
     for listener, number in made.strangers.most_common(_WORST):
         yield f'  {number} decisions of listener "{listener}", which the configuration does not have'
     for fact, number in made.lacking.most_common():

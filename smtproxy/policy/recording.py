@@ -31,9 +31,31 @@ MOST = 50
 _KEPT_IF_SAID = frozenset({Stage.MAIL, Stage.DATA})
 
 
+@dataclass(frozen=True, slots=True)
+class _Greeting:
+    """What the session showed before the transaction. It changes in a session: by another hello, by STARTTLS."""
+
+    hello: Hello | None
+    hello_names: int
+    tls: Tls | None
+    early: tuple[Stage, ...]
+
+    def plain(self) -> dict[str, object]:
+        return {
+            "hello": None if self.hello is None else [self.hello.verb, self.hello.name],
+            "hello_names": self.hello_names,
+            "tls": None if self.tls is None else [self.tls.version, self.tls.cipher],
+            "early": [stage.value for stage in self.early],
+        }
+
+
+_NO_GREETING = _Greeting(None, 1, None, ())
+
+
 @dataclass(slots=True)
 class _Decision:
     stage: Stage
+    greeting: _Greeting
     facts: Mapping[str, Fact[Any]]
     demoted: frozenset[str]
     standing: Path | None
@@ -66,12 +88,13 @@ class Docket:
         if evidence.stage in _KEPT_IF_SAID and not verdict.notes and not isinstance(verdict, Refused):
             return
         recipient = evidence.dialogue.recipient if evidence.stage is Stage.RECIPIENT else None
-        if len(self.decisions) >= MOST and evidence.stage is Stage.RECIPIENT:
+        if len(self.decisions) >= MOST and evidence.stage is not Stage.MESSAGE:
             self.more += 1
             return
         self.decisions.append(
             _Decision(
                 evidence.stage,
+                _greeting(evidence.dialogue),
                 dict(evidence.facts),
                 evidence.demoted,
                 evidence.standing,
@@ -87,14 +110,8 @@ class Docket:
         """Return the plain form."""
         last = self.decisions[-1].facts if self.decisions else {}
         plain: dict[str, object] = {"v": VERSION, "client": dialogue.client}
-        if dialogue.hello is not None:
-            plain["hello"] = [dialogue.hello.verb, dialogue.hello.name]
-            if dialogue.hello_names > 1:
-                plain["hello_names"] = dialogue.hello_names
-        if dialogue.tls is not None:
-            plain["tls"] = [dialogue.tls.version, dialogue.tls.cipher]
-        if dialogue.early:
-            plain["early"] = [stage.value for stage in dialogue.early]
+        greeting = self.decisions[-1].greeting if self.decisions else _greeting(dialogue)
+        plain.update(_differing(greeting, _NO_GREETING))
         if self.envelope is not None:
             plain["sender"] = _written(self.envelope.sender)
             if self.envelope.parameters:
@@ -110,7 +127,7 @@ class Docket:
                 "received": message.received,
             }
         plain["facts"] = {name: _plain(fact) for name, fact in last.items()}
-        plain["decisions"] = [_decided(one, last) for one in self.decisions]
+        plain["decisions"] = [_decided(one, last, greeting) for one in self.decisions]
         if self.more:
             plain["decisions_cut"] = self.more
         return plain
@@ -145,12 +162,13 @@ def restore(plain: Mapping[str, Any], session: str = "", listener: str = "") -> 
 
 def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) -> Recorded:
     dialogue = Dialogue(session, plain["client"])
-    if "hello" in plain:
-        dialogue.hello = Hello(*plain["hello"])
-        dialogue.hello_names = plain.get("hello_names", 1)
-    if "tls" in plain:
-        dialogue.tls = Tls(*plain["tls"])
-    dialogue.early = tuple(Stage(name) for name in plain.get("early", ()))
+    shown = {**plain, **{name: one[name] for name in _NO_GREETING.plain() if name in one}}
+    if shown.get("hello") is not None:
+        dialogue.hello = Hello(*shown["hello"])
+    dialogue.hello_names = shown.get("hello_names", 1)
+    if shown.get("tls") is not None:
+        dialogue.tls = Tls(*shown["tls"])
+    dialogue.early = tuple(Stage(name) for name in shown.get("early", ()))
     dialogue.declared_size = plain.get("declared_size")
     stage = Stage(one["stage"])
     if "sender" in plain:
@@ -179,9 +197,18 @@ def _restored(plain: Mapping[str, Any], one: Mapping[str, Any], session: str) ->
     return Recorded(evidence, one["verdict"], one.get("by", ""))
 
 
-def _decided(one: _Decision, last: Mapping[str, Fact[Any]]) -> dict[str, object]:
+def _greeting(dialogue: Dialogue) -> _Greeting:
+    return _Greeting(dialogue.hello, dialogue.hello_names, dialogue.tls, dialogue.early)
+
+
+def _differing(one: _Greeting, other: _Greeting) -> dict[str, object]:
+    known = other.plain()
+    return {name: value for name, value in one.plain().items() if value != known[name]}
+
+
+def _decided(one: _Decision, last: Mapping[str, Fact[Any]], greeting: _Greeting) -> dict[str, object]:
     verdict, by = outcome(one.verdict)
-    plain: dict[str, object] = {"stage": one.stage.value, "verdict": verdict}
+    plain: dict[str, object] = {"stage": one.stage.value, "verdict": verdict, **_differing(one.greeting, greeting)}
     if by:
         plain["by"] = by
     if one.recipient is not None:

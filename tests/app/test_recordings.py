@@ -33,3 +33,12 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path: Path) -> None:
     good = line(config(tmp_path), 1)
     endless = b'{"evidence":{"x":"' + b"x" * 1_000_000 + b'"}}\n'
     assert [one.id for one in recordings(log(endless, good))] == ["s1.1"]
+
+
+def test_a_record_that_the_log_has_cut_is_not_taken_for_whole(tmp_path: Path) -> None:
+    """A list without its end would be judged as if nobody else had been on it."""
+    cut = line(config(tmp_path), 1).replace(b'"domain":"example.net"', b'"domain":"exam...[cut]"')
+    more = line(config(tmp_path), 2).replace(b'"v":1', b'"v":1,"decisions_cut":7')
+    first, second = recordings(log(cut, more))
+    assert (first.unreadable, first.decisions) == ("cut", ())
+    assert (second.left_out, len(second.decisions)) == (7, 2)

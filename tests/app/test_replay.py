@@ -55,3 +55,10 @@ def test_what_cannot_be_judged_is_said(tmp_path: Path) -> None:
     )
     assert (again.judged, again.unverified) == (0, 3)
     assert any('2 decisions of listener "x"' in one for one in report(again))
+
+
+def test_decisions_that_were_not_recorded_are_counted(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    again = replay(recordings(log(line(made, 1).replace(b'"v":1', b'"v":1,"decisions_cut":7'))), made)
+    assert (again.differing, again.unverified) == (0, 7)
+    assert "  7 decisions were not recorded: a line has the first 50" in list(report(again))

@@ -5,7 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from smtproxy.app.log.json_lines import ALLOWANCES, JsonLines, Stamp
 from smtproxy.app.log.values import Allowance, bounded
+from smtproxy.policy.checks.null_sender import NullSenderOptions, null_sender
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
 from smtproxy.policy.facts import RECIPIENT, SENDER_DOMAIN, SPF, RecipientEntry, SenderDomain, Spf
 from smtproxy.policy.recording import MOST, Docket, restore
@@ -125,3 +127,58 @@ def test_what_the_transaction_forgets_at_its_end_is_in_the_record() -> None:
     assert again.evidence.dialogue.envelope is not None
     assert again.evidence.dialogue.envelope.sender == Path("a", "example.net")
     assert again.evidence.dialogue.declared_size == 100
+
+
+def test_each_decision_keeps_the_hello_that_it_saw() -> None:
+    """A client refused by one name and let in by the next was recorded with the last one only."""
+    dialogue, docket = Dialogue("s", "192.0.2.10", hello=Hello("EHLO", "mx.example.org"), hello_names=1), Docket()
+    dialogue.early = (Stage.HELLO,)
+    docket.note(Evidence(Stage.HELLO, dialogue, {}), Refused(Stage.HELLO, Reply(550, (b"5.7.1 no",)), "hello"))
+    dialogue.hello, dialogue.hello_names, dialogue.early = Hello("EHLO", "client.example"), 2, ()
+    dialogue.tls = Tls("TLSv1.3", "X")
+    docket.note(Evidence(Stage.HELLO, dialogue, {}), Accepted(Stage.HELLO))
+    dialogue.hello, dialogue.tls = Hello("HELO", "later.example"), None
+    first, second = (one.evidence.dialogue for one in restore(_logged(docket, dialogue)))
+    assert (first.hello, first.hello_names, first.tls, first.early) == (
+        Hello("EHLO", "mx.example.org"),
+        1,
+        None,
+        (Stage.HELLO,),
+    )
+    assert (second.hello, second.hello_names, second.tls, second.early) == (
+        Hello("EHLO", "client.example"),
+        2,
+        Tls("TLSv1.3", "X"),
+        (),
+    )
+
+
+def test_a_bounce_keeps_whether_another_recipient_stands() -> None:
+    """The check null_sender found nothing in a record: all recipients in it were the judged one."""
+    dialogue, docket = _dialogue(), Docket()
+    dialogue.envelope = Envelope(Path("", ""))
+    assert dialogue.envelope.sender.is_null
+    for name in ("u1", "u2"):
+        docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, name), {}), Accepted(Stage.RECIPIENT))
+    said = [null_sender(NullSenderOptions(), one.evidence) for one in restore(_logged(docket, dialogue))]
+    assert [one is None for one in said] == [True, False]
+
+
+def test_refusals_before_a_transaction_are_bounded() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    refused = Refused(Stage.HELLO, Reply(550, (b"5.7.1 no",)), "hello")
+    for _ in range(MOST + 3):
+        docket.note(Evidence(Stage.HELLO, dialogue, {}), refused)
+    assert (len(docket.decisions), docket.more) == (MOST, 3)
+
+
+def test_as_many_recipients_as_are_recorded_fit_into_a_line() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    for number in range(MOST):
+        entry = RecipientEntry(exists=False, source="a source with a rather long name")
+        facts: dict[str, Fact[Any]] = {RECIPIENT.name: Known(entry), SPF.name: Known(Spf("pass", "example.net"))}
+        refused = Refused(Stage.RECIPIENT, Reply(550, (b"5.1.1 no",)), "recipients")
+        docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, f"{'u' * 60}{number}"), facts), refused)
+    line = orjson.loads(JsonLines(Stamp()).render("message", "info", {"evidence": docket.record(dialogue)}))
+    assert len(orjson.dumps(line["evidence"])) > ALLOWANCES[0]
+    assert [one.by for one in restore(line["evidence"])] == ["recipients"] * MOST

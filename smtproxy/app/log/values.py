@@ -37,6 +37,9 @@ _INTEGER = range(-(2**63), 2**64)  # what orjson and other readers of JSON take
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
+_NONE_WIDER: Mapping[str, int] = {}
+
+
 class Allowance:
     """Octets that a value may still take, roughly as JSON. Bounds the work too: what is beyond is not converted."""
 
@@ -46,11 +49,15 @@ class Allowance:
         self.octets = octets
 
 
-def bounded_fields(fields: Mapping[str, object], allowance: int) -> dict[str, Plain]:
-    """Plain, bounded form of a line's fields; each field may take `allowance` octets, whatever the others take."""
+def bounded_fields(
+    fields: Mapping[str, object], allowance: int, wide: Mapping[str, int] = _NONE_WIDER
+) -> dict[str, Plain]:
+    """Plain, bounded form of a line's fields; each may take `allowance` octets, or what `wide` says of it, whatever
+    the others take.
+    """
     out: dict[str, Plain] = {}
     for key, value in islice(fields.items(), ELEMENTS):
-        out[_key(key)] = bounded(value, Allowance(allowance))
+        out[_key(key)] = bounded(value, Allowance(wide.get(key, allowance)))
     if len(fields) > ELEMENTS:
         out["fields_cut"] = len(fields) - ELEMENTS
     return out
