@@ -3,7 +3,7 @@
 Must never leave out what was switched off, nor show anything the configuration does not say.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from smtproxy.app.config.backends import Backend
-from smtproxy.app.config.checks import DUTIES
+from smtproxy.app.config.checks import DUTIES, Judgement
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, PolicyBlock
 from smtproxy.app.config.listeners import Listener
@@ -51,6 +51,9 @@ def plan(config: Config) -> str:
         parts.append(_block("lists", _lists(config)))
     if config.rules:
         parts.append(_block("rules", _rules(config)))
+    surprises = [("!", text) for text in _surprises(config)]
+    if surprises:
+        parts.append(_block("what may surprise", surprises))
     parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
 
@@ -205,6 +208,23 @@ def _checks(config: Config) -> list[tuple[str, str]]:
         )
         rows.append((name, f"{said}; {own}" if own else said))
     return rows
+
+
+def _surprises(config: Config) -> Iterator[str]:
+    """Say what nobody would guess from the settings alone."""
+    actions = {name: table.action for name, table in config.checks if isinstance(table, Judgement)}
+    holding = [name for name in WHOLE if actions[name] is not Action.OFF]
+    if holding and any(one.body is BodyMode.AUTO for one in config.listeners):
+        yield f"{', '.join(holding)} need the whole message: with `body` auto all bodies are held"
+    weak = [one.name for one in config.lists if not one.test_listed]
+    if weak and actions["dnsbl"] in (Action.REJECT, Action.DROP):
+        yield f"dnsbl refuses for good by {', '.join(weak)}, without test points: nobody sees it go mad"
+    acting = [name for name, action in actions.items() if action not in (Action.OFF, Action.OBSERVE)]
+    if acting in ([], ["not_smtp"]) and not config.rules:
+        yield "no judgement refuses any mail: all of them observe"
+    scoring = [name for name, action in actions.items() if action is Action.SCORE]
+    if scoring and not any(value for _, value in config.score):
+        yield f"{', '.join(scoring)} add to a score, and nothing follows from it: [score] has no threshold"
 
 
 def _lists(config: Config) -> list[tuple[str, str]]:

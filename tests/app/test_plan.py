@@ -49,3 +49,24 @@ def test_sample_backend_is_named(tmp_path: Path) -> None:
     assert "SAMPLE" not in text
     (tmp_path / "b.toml").write_text(MINIMAL.replace("127.0.0.1:25", "embedded:exchange"))
     assert f"mail goes nowhere but into {tmp_path}/var/mail" in plan(load(tmp_path / "b.toml"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("", "dkim, dmarc, header need the whole message"),
+        ('[checks.hello]\naction = "score"\n', "hello add to a score, and nothing follows from it"),
+        (
+            '[[lists]]\nname = "l"\nzone = "l.test"\ntest_listed = ""\n',
+            "dnsbl refuses for good by l, without test",
+        ),
+    ],
+)
+def test_what_may_surprise_is_said(more: str, said: str, tmp_path: Path) -> None:
+    assert said in plan_of(tmp_path, more).partition("what may surprise\n")[2]
+
+
+def test_that_everything_observes_is_said(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text(f'profile = "observe"\n{MINIMAL}')
+    assert "no judgement refuses any mail" in plan(load(tmp_path / "b.toml"))
+    assert "no judgement refuses any mail" not in plan_of(tmp_path, "")
