@@ -1,5 +1,6 @@
-"""The command line: `smtproxy run`, `check`, `explain`, `replay`. Exit 0, or 2 for a mistake of the caller's; 1 where
-`explain` finds nothing, and where `replay` finds a difference or cannot judge all.
+"""The command line: `smtproxy run`, `check`, `explain`, `replay`, `recipients`. Exit 0, or 2 for a mistake of the
+caller's; 1 where `explain` finds nothing, where `replay` finds a difference or cannot judge all, and where `recipients`
+finds no worker to mend.
 
 Must never show a traceback for a mistake in a command line or a configuration.
 """
@@ -73,7 +74,25 @@ def _parser() -> argparse.ArgumentParser:
                 command.add_argument(option, metavar=metavar, help=meaning)
         if name == "replay":
             command.add_argument("--against", metavar="FILE", help="compare with the decisions of this configuration")
+    _add_recipients(commands)
     return parser
+
+
+def _add_recipients(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "explain and mend what is known of recipients"
+    words = commands.add_parser("recipients", help=text, description=text, allow_abbrev=False).add_subparsers(
+        dest="word", metavar="WORD", required=True
+    )
+    for word, meaning in (
+        ("show", "say what each source says of an address"),
+        ("refresh", "let running workers read all sources anew, however much they have shrunk"),
+        ("forget", "let running workers forget what they learned of an address"),
+    ):
+        command = words.add_parser(word, help=meaning, description=meaning, allow_abbrev=False)
+        command.set_defaults(do=_recipients, address="")
+        command.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
+        if word != "refresh":
+            command.add_argument("address", help="the address")
 
 
 def _check(asked: argparse.Namespace) -> int:
@@ -164,6 +183,12 @@ def _print(lines: Iterable[str]) -> int:
     except BrokenPipeError:  # `smtproxy check ... | head`: nothing to complain of, at the end of the process neither
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _recipients(asked: argparse.Namespace) -> int:
+    from smtproxy.app.recipients_command import command  # noqa: PLC0415 - as above
+
+    return command(load(asked.config), asked.word, asked.address)
 
 
 def _run(asked: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 
 import trio
 
@@ -64,8 +65,11 @@ def hosting(policies: Sequence[Policy]) -> AbstractAsyncContextManager[None]:
     return spf.hosting()
 
 
-def recipients(config: Config, journal: Journal) -> Recipients:
-    """Return the sources of recipients of a process. They know nothing before they were started."""
+def recipients(config: Config, journal: Journal, state: Path | None) -> Recipients:
+    """Return the sources of recipients of a process. They know nothing before they were started.
+
+    `state`: the directory for what survives a restart; None: they neither read nor write it.
+    """
     table = config.recipients
     domains = {domain for listener in config.listeners for domain in listener.domains}
     scope = Scope(None if "*" in domains else frozenset(domains), frozenset(table.catch_all))
@@ -77,7 +81,7 @@ def recipients(config: Config, journal: Journal) -> Recipients:
             made.append(LearnedSource(one.settings, table.spelling, _now))
         else:
             read = partial(read_all, one.directory)
-            made.append(LdapSource(one.settings(config.server.state), table.spelling, journal, _now, read))
+            made.append(LdapSource(one.settings(state), table.spelling, journal, _now, read))
     return Recipients(made, table.spelling, scope)
 
 

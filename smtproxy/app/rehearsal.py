@@ -102,7 +102,7 @@ async def _rehearsed(config: Config, listener: Listener, asked: Asked) -> Record
     phrases = Phrasebook(config.server.hostname, NAME)
     dialogue = Dialogue(NAME, asked.client, 0, trio.current_time())
     async with hosting([judge]), trio.open_nursery() as nursery:
-        known = recipients(config, journal)
+        known = recipients(config, journal, config.server.state)
         await known.start()
         facts = sources(config, [judge], nursery, journal, known.lookup)
         gathering = Gathering(judge, dialogue, phrases, relay_settings(config, listener), facts)

@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from smtproxy.app.admin import listen
 from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tarpit
 from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
@@ -94,7 +95,7 @@ class Worker:
         config = self._config
         self._policies = [policy(config, listener) for listener in config.listeners]
         async with hosting(self._policies), trio.open_nursery() as background:
-            known = recipients(config, self._journal)
+            known = recipients(config, self._journal, config.server.state)
             self._sources = sources(config, self._policies, background, self._journal, known.lookup, heard=known.heard)
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
@@ -102,6 +103,8 @@ class Worker:
             await self._start_backends(background)
             await known.start()
             background.start_soon(known.run)
+            if config.server.state is not None:
+                background.start_soon(listen, config.server.state, known, self._journal)
             pools = tuple(self._pools.values())
             background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)

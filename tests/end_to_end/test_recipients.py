@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from smtproxy.app.cli import main
 from smtproxy.lookups.recipients.directory import DirectorySettings, read_all
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.exchange import entries_of
@@ -36,6 +37,24 @@ def test_whom_the_backend_lacks_it_is_asked_for_once(directory: Path) -> None:
                 assert ask(proxy.port, ["nobody@example.org", "anna@example.org"]) == {550: 1, 250: 1}
                 proxy.wait_lines("message", turn)
         assert backend.recipients == {"nobody@example.org": 1, "anna@example.org": 3}
+
+
+def test_a_running_worker_is_asked_and_made_to_forget(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody, state = "nobody@example.org", directory / "admin-state"
+    state.mkdir()
+    with CountingServer(nobody) as backend:
+        plan = Plan([f"{HOST}:{backend.port}"], server={"state": str(state)}, sources=[{"kind": "learned"}])
+        with Smtproxy(directory / "admin", plan) as proxy:
+            asked = ["-c", str(proxy.configuration)]
+            assert ask(proxy.port, [nobody]) == {550: 1}
+            proxy.wait_lines("message", 1)
+            assert main(["recipients", "show", nobody, *asked]) == 0
+            assert "learned (learned): does not exist" in capsys.readouterr().out
+            assert main(["recipients", "forget", nobody, *asked]) == 0
+            assert "learned (learned): forgotten" in capsys.readouterr().out
+            assert ask(proxy.port, [nobody]) == {550: 1}
+        assert backend.recipients == {nobody: 2}
+    assert list(state.glob("*.sock")) == []
 
 
 class TestAsking:

@@ -92,7 +92,7 @@ class FileRecipients(BaseModel):
             ge=0,
             le=100,
             description="How much of its addresses, in percent, a new version may lack without being taken for "
-            "half-written. A reload takes it all the same.",
+            "half-written. `smtproxy recipients refresh` takes it all the same.",
         ),
     ] = 50
 

@@ -3,7 +3,7 @@
 Whoever writes it is a script of the administrator's, and scripts write in place, die in the middle, or export an empty
 list because the directory did not answer. So a new version counts only if it is whole: it was not touched for a second
 and not while it was read, its last line has an end, it holds an address, and it has not shrunk beyond a bound. Else
-the old one stays, and the log says why. A reload and a restart take a file that has shrunk.
+the old one stays, and the log says why. `recipients refresh`, a reload and a restart take a file that has shrunk.
 """
 
 import os
@@ -140,7 +140,7 @@ class FileSource:
         self._seen, before = version, self._entries
         least = 0.0 if before is None or force else len(before) * (1 - self._settings.shrink)
         if len(entries) < least:
-            self._fail(f"it has shrunk to {len(entries)} addresses; if that is right, reload")
+            self._fail(f"it has shrunk to {len(entries)} addresses; if that is right: smtproxy recipients refresh")
             return
         self._entries, self._written, self._trouble = entries, version[0] / 1e9, ""
         self._journal.record(

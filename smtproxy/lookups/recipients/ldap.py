@@ -140,7 +140,7 @@ class LdapSource:
         before = self._entries
         least = 1.0 if before is None or force else max(1.0, len(before) * (1 - self._settings.shrink))
         if len(entries) < least:
-            hint = "" if before is None else "; if that is right, raise `shrink` and reload"
+            hint = "" if before is None else "; if that is right: smtproxy recipients refresh"
             self._fail(f"it has {len(entries)} addresses only{hint}")
             return
         news = before is None or before.by_address != entries.by_address or bool(self._trouble)

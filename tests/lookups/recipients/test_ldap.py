@@ -84,7 +84,7 @@ async def test_one_that_answers_with_little_or_nothing_is_not_believed() -> None
     stage.names = ["anna"]
     await stage.source._read(force=False)
     assert stage.says("bert") is True
-    assert "raise `shrink` and reload" in str(stage.source.about()["trouble"])
+    assert "smtproxy recipients refresh" in str(stage.source.about()["trouble"])
     assert await stage.source.refresh() == "1 addresses"
     assert stage.says("bert") is False
 
