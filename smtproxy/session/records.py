@@ -246,7 +246,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     },
     Event.RECIPIENTS_LOADED: {
         "source": "name of the source of recipients",
-        "kind": "its kind: file or ldap",
+        "kind": "its kind: file, ldap or learned",
         "entries": "number of addresses",
         "skipped": "number of lines or values that are no address",
         "examples": "the first of these",
