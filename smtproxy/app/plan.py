@@ -149,7 +149,7 @@ def _dns(dns: Dns) -> list[tuple[str, str]]:
     return [
         ("servers", ", ".join(map(str, dns.servers)) or "those of /etc/resolv.conf"),
         ("a question", f"takes at most {show_seconds(dns.timeout)}, a server {show_seconds(dns.attempt)}"),
-        ("at most", f"{dns.concurrent} questions at once, {dns.per_session} of one session"),
+        ("at most", f"{dns.concurrent} questions at once, {dns.per_lookup} for one fact"),
         (
             "remembers",
             f"{dns.cache_entries} answers in {show_octets(dns.cache_memory)}, for {longest}; 'no' for {negative}",

@@ -9,7 +9,7 @@ from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import HEADER, HeaderBlock
 from smtproxy.wire.header_block import authors, halves, timestamp, values
 
-SMALL: Final = 1 << 20
+SMALL: Final = 1 << 18
 """Octets of a message that is looked at on the spot: a few milliseconds at worst. A larger one goes to a thread, as a
 header of 40 MB can take a second."""
 FROMS: Final = 3

@@ -14,6 +14,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import dkim
@@ -72,10 +73,12 @@ class SignedMessage:
         end, begin = halves(message)
         if end > LARGEST_HEADER:
             raise Unusable("header too large")
-        self.headers = [[name, _crlf(value) + b"\r\n"] for name, value in fields(message[:end])]
-        """Name and value of each field, with no newlines but CRLF, as dkimpy has them."""
-        if len(self.headers) > MOST_FIELDS:
+        # Cut before they are made: a quarter of a million of them held the loop for 0.2 s.
+        some = list(islice(fields(message[:end]), MOST_FIELDS + 1))
+        if len(some) > MOST_FIELDS:
             raise Unusable("too many header fields")
+        self.headers = [[name, _crlf(value) + b"\r\n"] for name, value in some]
+        """Name and value of each field, with no newlines but CRLF, as dkimpy has them."""
         self._body = message[begin:]
         self._canonical: dict[bool, bytes] = {}
         self._hashes: dict[tuple[bool, int | None], bytes] = {}

@@ -442,12 +442,11 @@ class Session:
             raise MessageTooLarge("streamed")
         if reception.intake.size > LARGEST_LOOKED_AT:
             raise MessageTooLarge("too large")
-        kept = bytearray()
+        make, pieces = reception.in_memory(), list[bytes]()
         if reception.on_disk and self._shelf is not None:
             async with aclosing(self._shelf.chunks()) as chunks:
-                async for octets in chunks:
-                    kept += octets
-        return reception.as_sent(bytes(kept))
+                pieces.extend([octets async for octets in chunks])
+        return await trio.to_thread.run_sync(lambda: make(b"".join(pieces)))
 
     def _drop_kept(self, _effect: events.DropKept) -> None:
         if self._shelf is not None:

@@ -26,7 +26,7 @@ from smtproxy.policy.judge import Policy
 from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue
-from smtproxy.session.events import Judged
+from smtproxy.session.events import Crashed, Judged
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
@@ -66,7 +66,7 @@ class Sources:
     at_hand: Resolver
     """Answers from memory, or raises NotAtHand."""
     resolver: Callable[[], Resolver]
-    """Makes the DNS of one session, within its budget."""
+    """Makes the DNS of one lookup, within its budget."""
     journal: Journal
     time: Callable[[], float]
     """Seconds since 1970."""
@@ -95,7 +95,6 @@ class Gathering:
     __slots__ = (
         "_closed",
         "_dialogue",
-        "_dns",
         "_docket",
         "_early",
         "_facts",
@@ -106,6 +105,7 @@ class Gathering:
         "_policy",
         "_settings",
         "_sources",
+        "_turn",
         "_wanted",
         "message",
     )
@@ -126,8 +126,9 @@ class Gathering:
         self._docket: Docket | None = None
         self._early: Docket | None = None
         """Refusals before the first transaction."""
-        self._dns: Resolver | None = None
         self._octets: bytes | None = None
+        self._turn: trio.Lock | None = None
+        """Who reads the message."""
         self._closed = False
         self.message: Callable[[], Awaitable[bytes]] | None = None
         """Reads the message that is held; there only while its verdict is awaited. Set by the driver."""
@@ -155,10 +156,11 @@ class Gathering:
         if sources is None:
             return None
         if stage is Stage.MESSAGE:
+            self._turn = trio.Lock()
             self._begin(Scope.MESSAGE, sources)
             if not self._missing - self._facts.keys():
                 return self._decide(self._evidence(stage))
-        sources.nursery.start_soon(self._wait, stage, waiting, due)
+        sources.nursery.start_soon(self._wait, stage, waiting, due, sources)
         return None
 
     def has_message(self, octets: bytes) -> None:
@@ -235,8 +237,6 @@ class Gathering:
         if fact is not None:
             self._facts[key.name] = fact
             return
-        if self._dns is None:
-            self._dns = sources.resolver()
         flight = self._flights[key.name] = _Flight()
         sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False), sources.journal)
 
@@ -305,18 +305,26 @@ class Gathering:
 
     async def octets(self, *, quick: bool) -> bytes:
         """Return the message that is being judged, read once for all who ask."""
-        if self._octets is None:
-            if quick or self.message is None:
-                raise NotAtHand
-            self._octets = await self.message()
-        return self._octets
+        known = self._octets
+        if known is not None:
+            return known
+        message, turn = self.message, self._turn
+        if quick or message is None or turn is None:
+            raise NotAtHand
+        async with turn:  # three lookups of 30 MiB each would hold it three times
+            octets = await message() if self._octets is None else self._octets
+            if self.message is not message:
+                raise NotAtHand  # the verdict was there first: this must not be taken for the next message
+            self._octets = octets
+        return octets
 
     def _inquiry(self, *, quick: bool) -> "_Inquiry":
         dialogue, sources = self._dialogue, self._sources
         return _Inquiry(
             self,
             quick=quick,
-            dns=sources.at_hand if quick and sources is not None else self._dns,
+            # A budget for each question: what a sender's own SPF record asks for must not leave the next one unasked.
+            dns=None if sources is None else sources.at_hand if quick else sources.resolver(),
             client=dialogue.client,
             hello="" if dialogue.hello is None else dialogue.hello.name,
             sender=None if dialogue.envelope is None else dialogue.envelope.sender,
@@ -350,7 +358,7 @@ class Gathering:
                 return one.path
         return None
 
-    async def _wait(self, stage: Stage, waiting: Waiting, due: float) -> None:
+    async def _wait(self, stage: Stage, waiting: Waiting, due: float, sources: Sources) -> None:
         limits = self._settings.limits
         patience = limits.scan_time if stage is Stage.MESSAGE else limits.lookup_time
         with trio.move_on_at(min(trio.current_time() + patience, due - _IN_TIME)):
@@ -360,8 +368,22 @@ class Gathering:
                     await flight.landed.wait()
         for name in self._missing:
             self._facts.setdefault(name, Unknown("timeout"))
-        if not self._closed:
-            waiting.wake(Judged(self._decide(self._evidence(stage))))
+        if self._closed:
+            return
+        try:
+            event: Judged | Crashed = Judged(self._decide(self._evidence(stage)))
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, not the worker with all others
+            sources.journal.record(
+                Event.CRASH,
+                {
+                    "session": self._dialogue.session,
+                    "where": f"verdict {stage.value}",
+                    "error": error,
+                    "traceback": error.__traceback__,
+                },
+            )
+            event = Crashed()
+        waiting.wake(event)
 
     def _decide(self, evidence: Evidence) -> Verdict:
         verdict = self._policy.judge(evidence, self._phrases)

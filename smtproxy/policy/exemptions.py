@@ -87,7 +87,8 @@ def is_from(client: str, networks: tuple[Network, ...]) -> bool:
 def proven(evidence: Evidence) -> frozenset[str]:
     """Return the domains that this mail is proven to be from, in the form of `domain_key`.
 
-    SPF proves the domain of MAIL FROM, or of the hello where the path is null; a DKIM signature that passes its d=.
+    SPF proves the domain of MAIL FROM, or of the hello where the path is null; a DKIM signature that passes its d=, if
+    it covers the whole body: behind `l=0` anybody can put what he likes.
     """
     domains = set()
     spf: Fact[Spf] = evidence.get(SPF)
@@ -96,5 +97,9 @@ def proven(evidence: Evidence) -> frozenset[str]:
     if evidence.stage is Stage.MESSAGE:
         dkim: Fact[Signatures] = evidence.get(DKIM)
         if isinstance(dkim, Known):
-            domains |= {domain_key(one.domain) for one in dkim.value.found if one.result == "pass" and not one.testing}
+            domains |= {
+                domain_key(one.domain)
+                for one in dkim.value.found
+                if one.result == "pass" and not one.testing and not one.partial
+            }
     return frozenset(domains)

@@ -135,6 +135,7 @@ class Policy:
         "_alone",
         "_asks",
         "_base",
+        "_by_recipient",
         "_exemptions",
         "_overrides",
         "_soft",
@@ -163,6 +164,7 @@ class Policy:
         self._soft = soft_bounce
         self._exemptions = exemptions
         self._alone = tuple(one for one in exemptions if one.match.by_client_alone)
+        self._by_recipient = tuple(one for one in exemptions if one.match.recipients)
         self._wanted: dict[tuple[bool, ...], frozenset[Key[Any]]] = {}
         """By which of these a client is exempt -> the facts that it may need; bounded by the combinations there are."""
         scoring = thresholds is not None and thresholds != Thresholds()
@@ -231,16 +233,33 @@ class Policy:
         stage = evidence.stage
         table = self._table(evidence)
         rows = table.asked[stage]
-        if not rows:
+        if not rows and stage is not Stage.RECIPIENT:
             return _NOTHING_FOUND[stage]
         found = [one for row in rows if (one := self._ask(row, evidence)) is not None]
-        if stage is Stage.RECIPIENT and evidence.standing is not None and self._overrides:
-            other = self._table_for(evidence, evidence.standing)
-            if other.message != table.message and not any(one.applied in _REFUSING for one in found):
+        if stage is Stage.RECIPIENT and evidence.standing is not None and (self._overrides or self._by_recipient):
+            apart = self._apart(evidence, evidence.standing, table)
+            if apart and not any(one.applied in _REFUSING for one in found):
                 return Refused(stage, phrases.say(Reason.OTHER_POLICY), "policy", self._notes(stage, found))
         if not found:
             return _NOTHING_FOUND[stage]
         return self._fold(evidence, found, phrases)
+
+    def _apart(self, evidence: Evidence, first: Path, table: _Table) -> bool:
+        """Whether a recipient cannot share the message with the first one: something else may follow for it.
+
+        Whoever is judged as the first one is: postmaster, exempt, in front of a victim would lift it for both.
+        """
+        if self._table_for(evidence, first).message != table.message:
+            return True
+        mine = _concerned(evidence)
+        for one in self._by_recipient:
+            if mine is not None and bool(one.match.recipients.find(mine)) != bool(one.match.recipients.find(first)):
+                for row in (*table.asked[Stage.MESSAGE], *table.asked[Stage.DATA]):
+                    spec = row.check.spec
+                    lifts = not spec.duty and row.check.action is not Action.OBSERVE
+                    if lifts and one.covers(spec.name, lists=spec.lists):
+                        return True
+        return False
 
     def _ask(self, row: _Asked, evidence: Evidence) -> _Found | None:
         check = row.check

@@ -29,7 +29,7 @@ def test_settings_of_the_resolver(tmp_path: Path) -> None:
         timeout = 1
         attempt = 0.5
         concurrent = 2
-        per_session = 3
+        per_lookup = 3
         cache_entries = 4
         cache_memory = 5
         longest_ttl = 6
@@ -37,7 +37,7 @@ def test_settings_of_the_resolver(tmp_path: Path) -> None:
     """
     settings = dns_settings(configured(tmp_path, f"[dns]\n{table}"))
     assert [str(server) for server in settings.servers] == ["127.0.0.1:53", "[::1]:5353"]
-    assert (settings.timeout, settings.attempt, settings.concurrent, settings.per_session) == (1, 0.5, 2, 3)
+    assert (settings.timeout, settings.attempt, settings.concurrent, settings.per_lookup) == (1, 0.5, 2, 3)
     assert (settings.cache_entries, settings.cache_memory) == (4, 5)
     assert (settings.longest_ttl, settings.longest_negative_ttl) == (6, 7)
 

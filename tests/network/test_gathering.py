@@ -1,6 +1,7 @@
 """Facts for one session: from memory if they are there, else beside it; a verdict waits for them, but not for ever."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
 from smtproxy.policy.facts import (
+    ARC,
     DKIM,
+    HEADER,
     REVERSE_NAME,
     SENDER_DOMAIN,
     SPF,
@@ -29,7 +32,7 @@ from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.replies import Phrasebook, Reason
 from smtproxy.session.dialogue import Dialogue, Hello
 from smtproxy.session.envelope import Envelope, Recipient
-from smtproxy.session.events import Judged
+from smtproxy.session.events import Crashed, Judged
 from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage
@@ -325,3 +328,91 @@ def test_without_sources_every_verdict_is_there_and_every_fact_unknown() -> None
     assert isinstance(verdict, Accepted)
     assert verdict.notes[0]["unknown"] == "not_asked"
     assert made.recorded(Event.SESSION, {"x": 1}) == {"x": 1}
+
+
+async def test_a_verdict_that_raises_beside_its_session_ends_no_other(autojump_clock: MockClock) -> None:
+    def results(_evidence: Evidence) -> bytes:
+        raise ZeroDivisionError
+
+    async with trio.open_nursery() as worker:
+        lookup = _lookup(DKIM, Known(Signatures()), seconds=2)
+        bench = Bench(worker, (_needs(DKIM, stage=Stage.MESSAGE),), lookup, results=results)
+        bench.begin()
+        bench.gathering.judge(Stage.DATA)
+        assert bench.gathering.judge(Stage.MESSAGE) is None
+        bench.gathering.wait(Stage.MESSAGE, bench.waiting, trio.current_time() + 100)
+        await trio.sleep(5)
+        assert bench.waiting.mailbox == [Crashed()]
+        assert [line["where"] for line in bench.journal.of(Event.CRASH)] == ["verdict message"]
+        worker.cancel_scope.cancel()
+
+
+async def test_a_message_on_disk_is_read_once_for_all(autojump_clock: MockClock) -> None:
+    reads: list[int] = []
+
+    async def read() -> bytes:
+        reads.append(1)
+        await trio.sleep(1)
+        return b"x"
+
+    async def look(inquiry: Inquiry) -> Fact[Any]:
+        await inquiry.message()
+        return Unknown("x")
+
+    keys = (DKIM, ARC, HEADER)
+    async with trio.open_nursery() as nursery:
+        checks = tuple(_needs(key, stage=Stage.MESSAGE) for key in keys)
+        bench = Bench(nursery, checks, *(Lookup(key, look) for key in keys))
+        bench.begin()
+        bench.gathering.judge(Stage.DATA)
+        assert bench.gathering.judge(Stage.MESSAGE) is None
+        bench.gathering.message = read
+        await bench.verdict(Stage.MESSAGE)
+        assert len(reads) == 1
+
+
+async def test_what_was_read_too_late_is_not_the_next_message(autojump_clock: MockClock) -> None:
+    seen: list[bytes] = []
+
+    async def slow() -> bytes:
+        with trio.CancelScope(shield=True):  # as a thread is: it is not cancelled
+            await trio.sleep(100)
+        return b"first"
+
+    async def second() -> bytes:
+        return b"second"
+
+    async def look(inquiry: Inquiry) -> Fact[Signatures]:
+        seen.append(await inquiry.message())
+        return Known(Signatures())
+
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(DKIM, stage=Stage.MESSAGE),), Lookup(DKIM, look))
+        bench.begin()
+        for reader in (slow, second):
+            bench.gathering.judge(Stage.MAIL)
+            bench.gathering.judge(Stage.RECIPIENT)
+            bench.gathering.judge(Stage.DATA)
+            await trio.sleep(60)
+            assert bench.gathering.judge(Stage.MESSAGE) is None
+            bench.gathering.message = reader
+            await bench.verdict(Stage.MESSAGE)
+        assert seen == [b"second"]
+
+
+async def test_each_lookup_has_a_budget_of_its_own(autojump_clock: MockClock) -> None:
+    """A sender whose own SPF record asked for all the session had left the next one unasked: unknown, and passed."""
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF), _needs(SENDER_DOMAIN)), _lookup(SPF, PASSES, seconds=2))
+        made: list[_Dns] = []
+
+        def resolver() -> Resolver:
+            made.append(_Dns(at_hand=False))
+            return made[-1]
+
+        bench.gathering._sources = replace(bench.sources, resolver=resolver)
+        for _ in range(2):
+            bench.begin()
+            assert bench.gathering.judge(Stage.RECIPIENT) is None
+            await bench.verdict(Stage.RECIPIENT)
+        assert [one.asked for one in made] == [1, 1]

@@ -155,3 +155,11 @@ def test_for_an_exempt_client_nothing_is_looked_up() -> None:
     assert policy.needs(_evidence(client="127.0.0.1")) == frozenset()
     assert policy.needs(_evidence()) == {"spf"}
     assert policy.judge(_evidence(client="127.0.0.1"), PHRASES) == Accepted(Stage.RECIPIENT)
+
+
+def test_a_signature_of_a_part_of_the_body_proves_nobody() -> None:
+    exemption = Exemption(Match(senders=Patterns(["signer.example"])))
+    evidence = _evidence(stage=Stage.MESSAGE)
+    partial = Signatures((Signature("signer.example", "s", "pass", partial=True),))
+    made = Evidence(Stage.MESSAGE, evidence.dialogue, {DKIM.name: Known(partial)}, evidence.standing)
+    assert isinstance(_verdict(exemption, made, _JUDGES), Refused)

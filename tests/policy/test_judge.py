@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from smtproxy.policy.evidence import Evidence
-from smtproxy.policy.exemptions import Match
+from smtproxy.policy.exemptions import Exemption, Match
 from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
 from smtproxy.policy.judge import Check, Override, Policy, Thresholds
 from smtproxy.policy.patterns import Patterns
@@ -224,3 +224,36 @@ def test_recipients_whose_message_would_be_judged_otherwise_come_again() -> None
     for to, code in ((plain, 550), (sales, None)):
         verdict = policy.judge(Evidence(Stage.MESSAGE, Dialogue("s", "192.0.2.1"), standing=to), PHRASES)
         assert (verdict.reply.code if isinstance(verdict, Refused) else None) == code
+
+
+def _in_turn(policy: Policy, *names: str) -> Verdict:
+    """Judge recipients one after the other, then the message."""
+    standing = None
+    for name in names:
+        dialogue = Dialogue("s", "192.0.2.1", recipient=Recipient(Path(name, "example.org")))
+        verdict = policy.judge(Evidence(Stage.RECIPIENT, dialogue, standing=standing), PHRASES)
+        if isinstance(verdict, Refused):
+            return verdict
+        standing = standing or Path(name, "example.org")
+    return policy.judge(Evidence(Stage.MESSAGE, Dialogue("s", "192.0.2.1"), standing=standing), PHRASES)
+
+
+@pytest.mark.parametrize("names", [("victim",), ("postmaster", "victim"), ("victim", "postmaster")])
+def test_an_exempt_recipient_exempts_nobody_else(names: tuple[str, ...]) -> None:
+    """Postmaster in front of a victim lifted what is judged of the message for both."""
+    exempt = Exemption(Match(recipients=Patterns(["postmaster@*"])))
+    policy = Policy((_judgement("m", Action.REJECT, Stage.MESSAGE),), exemptions=(exempt,))
+    verdict = _in_turn(policy, *names)
+    assert isinstance(verdict, Refused)
+    assert verdict.reply.code == (550 if len(names) == 1 else 452)
+    assert isinstance(_in_turn(policy, "postmaster", "postmaster"), Accepted)
+
+
+def test_nor_do_points_of_a_score_that_were_lifted_for_another() -> None:
+    listed = CheckSpec("l", frozenset({Stage.CONNECT}), dict, _finds(_FOUND), lists=True)
+    checks = (Check(listed, None, Action.SCORE, weight=2), _judgement("m", Action.SCORE, Stage.MESSAGE))
+    exempt = Exemption(Match(recipients=Patterns(["postmaster@*"])), frozenset(), lists=True)
+    policy = Policy(checks, exemptions=(exempt,), thresholds=Thresholds(reject=3))
+    for names in (("victim",), ("postmaster", "victim")):
+        assert isinstance(_in_turn(policy, *names), Refused)
+    assert isinstance(_in_turn(policy, "postmaster"), Accepted)

@@ -34,9 +34,10 @@ class Dns(BaseModel):
         Count,
         Field(le=_MOST_QUESTIONS, description="Questions that each process has open at once; others wait their turn."),
     ] = _DEFAULT.concurrent
-    per_session: Annotated[
-        Count, Field(description="Questions that one session may cause; what is remembered is free.")
-    ] = _DEFAULT.per_session
+    per_lookup: Annotated[
+        Count,
+        Field(description="Questions that one look-up may cause, as for an SPF record; what is remembered is free."),
+    ] = _DEFAULT.per_lookup
     cache_entries: Annotated[Count, Field(description="Answers that each process remembers.")] = _DEFAULT.cache_entries
     cache_memory: Annotated[Size, Field(description="Memory that they may take, in each process.")] = (
         _DEFAULT.cache_memory

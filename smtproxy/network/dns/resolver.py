@@ -38,7 +38,7 @@ class DnsSettings:
     """Seconds after which the next server is asked, or the same one again."""
     concurrent: int = 500
     """Questions to name servers at once."""
-    per_session: int = 100
+    per_lookup: int = 100
     """Questions of one session that memory cannot answer."""
     cache_entries: int = 50_000
     cache_memory: int = 33_554_432
@@ -178,7 +178,11 @@ class CachingResolver:
 
 
 class SessionResolver:
-    """The resolver within the budget of one session: whatever a client makes us ask, it is bounded."""
+    """The resolver within a budget: whatever a client makes us ask, it is bounded.
+
+    One for each look-up. With one for a session a sender whose own SPF record asks for a hundred names left nothing for
+    the next sender it claimed to be.
+    """
 
     __slots__ = ("_resolver", "left")
 

@@ -78,7 +78,7 @@ CONTRACT = {
     "sample": {"directory"},
     "tarpit": {"delay", "max_per_client", "max_total"},
     "dns": {
-        "servers", "timeout", "attempt", "concurrent", "per_session", "cache_entries", "cache_memory", "longest_ttl",
+        "servers", "timeout", "attempt", "concurrent", "per_lookup", "cache_entries", "cache_memory", "longest_ttl",
         "longest_negative_ttl",
     },
     "quotas": {"connections", "connections_per_minute", "ipv4_prefix", "ipv6_prefix", "exempt"},
