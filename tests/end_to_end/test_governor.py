@@ -5,6 +5,7 @@ a sudden, so the check says 4xx instead of 5xx, and is believed again when the l
 """
 
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ window = "2s"
 good = 3
 """
 NETWORKS = range(1, 21)
+WINDOW = 2.0
+"""Seconds, as above."""
 
 
 def well(question: bytes) -> list[bytes]:
@@ -103,3 +106,37 @@ def test_a_list_that_lists_the_world_delays_mail_and_loses_none(tmp_path: Path, 
                 assert number < 200
                 assert {send(proxy.port, f"198.51.{network}.{number}") for network in NETWORKS} == {"250"}
                 number += 1
+
+
+def test_strangers_are_enough_where_a_list_hardly_ever_refused(tmp_path: Path, sink: SmtpSink) -> None:
+    """Nobody has a history; the check refuses far more networks than it used to."""
+
+    def answer(round_: int) -> list[str]:
+        """Let 250 networks come, one after the other (198.18.0.0/15, RFC 2544); never twice from one address."""
+        return [send(proxy.port, f"198.18.{network}.{round_}") for network in range(250)]
+
+    def lists_all(question: bytes) -> list[bytes]:
+        name = name_of(question)
+        return [reply(question, f"{name}. 1 IN A 127.0.0.2")] if name.endswith(".18.198.list.test") else well(question)
+
+    with NameServer(well) as server:
+        plan = Plan(
+            [f"{HOST}:{sink.port}"],
+            listener={"proxy_protocol": [BALANCER]},
+            quotas={"exempt": ["0.0.0.0/0"]},
+            dns={"servers": [f"{HOST}:{server.port}"]},
+            more=MORE.replace("good = 3", "good = 1000"),
+        )
+        with Smtproxy(tmp_path / "proxy", plan) as proxy:
+            begin, rounds = time.monotonic(), 0
+            while rounds < 2 or time.monotonic() < begin + 2 * WINDOW:
+                rounds += 1
+                assert set(answer(rounds)) == {"250"}
+            server.behaviour = lists_all
+            heard = answer(rounds + 1)
+            lost = heard.count("550")
+            assert 10 <= lost < 60  # a tenth of the networks of a window, which are 250 and 20 thought ones at most
+            assert heard == ["550"] * lost + ["450"] * (250 - lost)
+            (line,) = proxy.wait_lines("check_demoted", 1)
+            assert line["check"] == "dnsbl"
+            assert 10 <= int(str(line["refused"])) <= lost  # fewer where a window ended in between
