@@ -35,6 +35,18 @@ class Scope:
     """Of these, those in which every address exists."""
 
 
+def _concerning(entry: RecipientEntry, sender: str) -> RecipientEntry:
+    """Return an entry with nobody in its lists of senders but the one that asks, and who shows what a list is for.
+
+    A fact stands in the log with each decision; lists for a company have thousands of names.
+    """
+    allowed = (sender,) if sender in entry.allowed_senders else entry.allowed_senders[:_SHOWN]
+    return replace(entry, allowed_senders=allowed, denied_senders=(sender,) if sender in entry.denied_senders else ())
+
+
+_SHOWN = 3
+
+
 class Recipients:
     """The sources, in their order."""
 
@@ -49,7 +61,11 @@ class Recipients:
         path = inquiry.recipient
         if path is None or not path.domain:
             return Known(PRESENT)  # <postmaster>: RFC 5321 4.5.1
-        return await self.about(self._spelling.of(path), quick=inquiry.quick)
+        fact = await self.about(self._spelling.of(path), quick=inquiry.quick)
+        sender = inquiry.sender
+        if isinstance(fact, Unknown) or sender is None or not (fact.value.allowed_senders or fact.value.denied_senders):
+            return fact
+        return Known(_concerning(fact.value, f"{sender.mailbox_local.lower()}@{sender.domain_key}"))
 
     async def about(self, address: Address, *, quick: bool = False) -> Fact[RecipientEntry]:
         """Ask the sources about one address. Raises NotAtHand in the quick way."""

@@ -65,7 +65,7 @@ async def find(
 ) -> Fact[RecipientEntry]:
     recipients = Recipients(sources, Spelling(), Scope(**({"domains": {"example.org"}} | scope)))  # type: ignore[arg-type]
     local, _, domain = said.partition("@")
-    inquiry: Any = SimpleNamespace(recipient=Path(local, domain), quick=quick)
+    inquiry: Any = SimpleNamespace(recipient=Path(local, domain), sender=None, quick=quick)
     assert recipients.lookup.key is RECIPIENT
     return await recipients.lookup.find(inquiry)
 
@@ -158,3 +158,26 @@ async def test_what_was_learned_never_overrules_another_source(
     )
     fact = await known.about(Address("user", "example.org"))
     assert (fact.value.exists if isinstance(fact, Known) else None) is exists
+
+
+@pytest.mark.parametrize(
+    ("sender", "allowed", "denied"),
+    [
+        ("p7@example.org", ("p7@example.org",), ()),
+        ("x@example.net", ("p0@example.org", "p1@example.org", "p2@example.org"), ("x@example.net",)),
+        ("y@example.net", ("p0@example.org", "p1@example.org", "p2@example.org"), ()),
+    ],
+)
+async def test_of_long_lists_of_senders_only_what_concerns_this_one_is_told(
+    sender: str, allowed: tuple[str, ...], denied: tuple[str, ...]
+) -> None:
+    """50 recipients with 5,000 senders each were 6 MB in one line of the log."""
+    everybody = tuple(f"p{number}@example.org" for number in range(5000))
+    entry = RecipientEntry(exists=True, allowed_senders=everybody, denied_senders=("x@example.net",))
+    source = Fake("file", Known(entry))
+    made = Recipients([source], Spelling(), Scope(None))
+    local, _, domain = sender.partition("@")
+    inquiry = SimpleNamespace(recipient=Path("all", "example.org"), sender=Path(local, domain), quick=True)
+    fact = await made.lookup.find(inquiry)
+    assert isinstance(fact, Known)
+    assert (fact.value.allowed_senders, fact.value.denied_senders) == (allowed, denied)
