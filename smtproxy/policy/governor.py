@@ -9,6 +9,7 @@ the check's own rate over windows, so a check that always refuses nine of ten is
 Pure: the clock is passed in, and what it thinks (`demoted`) is part of the evidence, so a decision can be repeated.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ LEAST_RATE = 0.1
 """A check that refuses fewer than a tenth has not gone mad, whatever it did before."""
 
 
+LATEST = 40
+"""Networks: the last ones that were judged."""
 PRIOR = 20
 """Networks judged as usual that are thought to stand in front of each window: ten refusals in a row are chance for a
 check that refuses four of five."""
@@ -54,6 +57,9 @@ class _Record:
     judged: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
     good: set[int] = field(default_factory=set)
+    latest: deque[bool] = field(default_factory=lambda: deque(maxlen=LATEST))
+    """Whether it refused the networks that came last. A window of a busy server has thousands of them, and a tenth of
+    those would have to be refused before the whole of it shows anything."""
     usual: float | None = None
     """Its rate over the windows before this one."""
     history: int = 0
@@ -109,6 +115,8 @@ class Governor:
                 record = self._records[name] = _Record(now)
             changes += self._turn(name, record, now)
             if len(record.judged) < MOST_NETWORKS:
+                if network not in record.judged or (name in refused and network not in record.refused):
+                    record.latest.append(name in refused)
                 record.judged.add(network)
                 if name in refused:
                     record.refused.add(network)
@@ -137,17 +145,21 @@ class Governor:
             record.history += judged
         record.since = now
         record.judged, record.refused, record.good = set(), set(), set()
+        record.latest.clear()
         return changes
 
     def _too_much(self, record: _Record) -> bool:
         settings = self._settings
         if len(record.good) >= settings.good:
             return True
-        judged, refused = len(record.judged), len(record.refused)
-        if refused < settings.refusals or record.usual is None or record.history < HISTORY:
+        if record.usual is None or record.history < HISTORY:
             return False
-        rate = (refused + PRIOR * record.usual) / (judged + PRIOR)
-        return rate >= LEAST_RATE and _odds(rate) >= settings.factor * _odds(max(record.usual, LEAST_RATE / 10))
+        suspicious = settings.factor * _odds(max(record.usual, LEAST_RATE / 10))
+        for judged, refused in ((len(record.judged), len(record.refused)), (len(record.latest), sum(record.latest))):
+            rate = (refused + PRIOR * record.usual) / (judged + PRIOR)
+            if refused >= settings.refusals and rate >= LEAST_RATE and _odds(rate) >= suspicious:
+                return True
+        return False
 
     @staticmethod
     def _change(name: str, record: _Record) -> Change:

@@ -1,5 +1,7 @@
 """The governor: a check that goes mad delays mail instead of losing it, and is believed again when it has recovered."""
 
+import random
+
 from smtproxy.policy.governor import Change, Governor, GovernorSettings
 
 _REFUSES = ({"check": "dnsbl", "action": "reject"},)
@@ -78,3 +80,26 @@ def test_only_what_would_refuse_for_good_counts() -> None:
         client = f"10.0.{number}.1"
         assert governor.saw(("dnsbl",), (notes[number % 3],), client, 300.0, good=False) == []
     assert governor.saw(("dnsbl",), _REFUSES, "", 300.0, good=False) == []
+
+
+def test_on_a_busy_server_it_does_not_wait_for_a_tenth_of_the_window() -> None:
+    """With the window alone 500 of 5,000 networks were refused before anything showed."""
+    governor = Governor(SETTINGS)
+    for window in range(2):
+        assert _window(governor, window * 60.0, 5000, 100) == []
+    assert _window(governor, 120.0, 2500, 50) == []
+    refused = 0
+    while not governor.demoted:
+        refused += 1
+        assert refused < 20
+        governor.saw(("dnsbl",), _REFUSES, f"172.16.{refused}.1", 150.0, good=False)
+    assert refused >= SETTINGS.refusals
+
+
+def test_chance_alone_demotes_nobody() -> None:
+    """A check that refuses three of ten, for a day of mail in random order."""
+    draw, governor = random.Random(1), Governor(SETTINGS)
+    for number in range(50_000):
+        notes = _REFUSES if draw.random() < 0.3 else ()
+        client = f"{10 + number // 65536}.{number // 256 % 256}.{number % 256}.1"
+        assert governor.saw(("dnsbl",), notes, client, number * 0.2, good=False) == []
