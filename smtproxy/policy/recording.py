@@ -28,6 +28,11 @@ MOST = 50
 """Decisions of one transaction that are recorded; those about the recipients listed in the line, and the message's."""
 
 
+MOST_OCTETS = 20_000
+"""Octets of all decisions, roughly: the log cuts a record at 32 KiB, from its end, where that about the message stands.
+A sender with long addresses would have chosen that nobody can ask why."""
+FEW = 10
+"""Decisions that fit in any case."""
 _KEPT_IF_SAID = frozenset({Stage.MAIL, Stage.DATA})
 
 
@@ -127,9 +132,11 @@ class Docket:
                 "received": message.received,
             }
         plain["facts"] = {name: _plain(fact) for name, fact in last.items()}
-        plain["decisions"] = [_decided(one, last, greeting) for one in self.decisions]
-        if self.more:
-            plain["decisions_cut"] = self.more
+        decided = [_decided(one, last, greeting) for one in self.decisions]
+        plain["decisions"] = kept = decided if len(decided) <= FEW else _fitting(decided)
+        cut = self.more + len(decided) - len(kept)
+        if cut:
+            plain["decisions_cut"] = cut
         return plain
 
 
@@ -229,6 +236,17 @@ def _decided(one: _Decision, last: Mapping[str, Fact[Any]], greeting: _Greeting)
         if differing or missing:
             plain["facts"] = {**differing, **missing}
     return plain
+
+
+def _fitting(decided: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Leave out decisions about recipients, the last ones first, until the others fit."""
+    room = MOST_OCTETS - sum(len(repr(one)) for one in decided if "to" not in one)
+    kept = []
+    for one in decided:
+        room -= len(repr(one)) if "to" in one else 0
+        if "to" not in one or room > 0:
+            kept.append(one)
+    return kept
 
 
 _REFUSED = Reply(550, (b"",))

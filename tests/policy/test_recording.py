@@ -182,3 +182,17 @@ def test_as_many_recipients_as_are_recorded_fit_into_a_line() -> None:
     line = orjson.loads(JsonLines(Stamp()).render("message", "info", {"evidence": docket.record(dialogue)}))
     assert len(orjson.dumps(line["evidence"])) > ALLOWANCES[0]
     assert [one.by for one in restore(line["evidence"])] == ["recipients"] * MOST
+
+
+def test_long_addresses_do_not_push_the_decision_about_the_message_out() -> None:
+    dialogue, docket = _dialogue(), Docket()
+    for number in range(MOST):
+        docket.note(Evidence(Stage.RECIPIENT, _to(dialogue, f"u{number}" + "x" * 200)), Accepted(Stage.RECIPIENT))
+        docket.note(Evidence(Stage.RECIPIENT, dialogue, {SPF.name: Unknown("y" * 300)}), Accepted(Stage.RECIPIENT))
+    dialogue.message = MessageFacts(77, bare_newlines=True, dot_line=False, received=3, message_id="<x@y>")
+    docket.note(Evidence(Stage.MESSAGE, dialogue), Accepted(Stage.MESSAGE))
+    plain = orjson.loads(orjson.dumps(bounded(docket.record(dialogue), Allowance(32768))))
+    again = restore(plain)
+    assert again[-1].evidence.stage is Stage.MESSAGE
+    assert 10 < len(again) < MOST
+    assert plain["decisions_cut"] == 2 * MOST + 1 - len(again)

@@ -65,7 +65,8 @@ def _by_spf(fact: Fact[Spf], options: OwnSenderOptions) -> CannotTell | bool:
 def _by_dkim(fact: Fact[Signatures], options: OwnSenderOptions) -> CannotTell | bool:
     if isinstance(fact, Unknown):
         return CannotTell(DKIM.name, fact.reason)
-    results = {one.result for one in fact.value.found if _is_ours(one.domain, options)}
+    # RFC 6376 3.6.1: one by a key in testing mode (t=y) is to be treated as none.
+    results = {one.result for one in fact.value.found if _is_ours(one.domain, options) and not one.testing}
     if "pass" in results:
         return True
     return CannotTell(DKIM.name, "temperror") if "temperror" in results else False

@@ -57,6 +57,7 @@ def test_envelope(sender: str, spf: object, found: object, stage: Stage) -> None
         (("example.org",), Spf("pass", "bounce.example.org"), signed(), None),
         (("example.org",), Spf("pass", "example.net"), signed(), None),
         (("example.org",), FAIL, signed(("example.org", "pass")), None),
+        (("example.org",), FAIL, Signatures((Signature("example.org", "s", "pass", testing=True),)), Reason.OWN_AUTHOR),
         (("example.org",), FAIL, signed(("x.example", "pass"), ("news.example.org", "pass")), None),
         (("example.org",), FAIL, signed(("example.org", "fail")), Reason.OWN_AUTHOR),
         (("example.org",), FAIL, signed(("example.org", "temperror")), CannotTell("dkim", "temperror")),
