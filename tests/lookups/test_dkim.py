@@ -176,6 +176,11 @@ async def test_quick_way_and_large_messages() -> None:
     assert await LOOKUP.find(Session(Zone({}), body=bytes(LARGEST_MESSAGE + 1))) == Unknown("too large")
 
 
+def _unreadable(why: str) -> Known[Signatures]:
+    """Whoever pads his header must not be spared DMARC by an unknown fact."""
+    return Known(Signatures((Signature("", "", "permerror", why),)))
+
+
 class TestBurdens:
     """CPU, not time."""
 
@@ -210,9 +215,9 @@ class TestBurdens:
         begun = time.process_time()
         assert (await one(signed().replace(b"h=from", b"h=from" + b":a" * 3000, 1))).reason == "too many names in h="
         many = signed().replace(b"\r\nTo:", b"\r\n" + b"X: y\r\n" * 3000 + b"To:", 1)
-        assert await LOOKUP.find(Session(Zone({}), body=many)) == Unknown("too many header fields")
+        assert await LOOKUP.find(Session(Zone({}), body=many)) == _unreadable("too many header fields")
         large = b"X: " + b"y" * 2_000_000 + b"\r\n" + signed()
-        assert await LOOKUP.find(Session(Zone({}), body=large)) == Unknown("header too large")
+        assert await LOOKUP.find(Session(Zone({}), body=large)) == _unreadable("header too large")
         assert time.process_time() - begun < 2
 
     @pytest.mark.parametrize("piece", [b" ", b"\r\n", b"x\r\n", b"\t\r\n", b"a "])
