@@ -544,8 +544,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "recipients with other rules share a message",
         "policy/judge.py",
-        "            if other.message != table.message and ",
-        "            if other is None and ",
+        "        if self._table_for(evidence, first).message != table.message:\n",
+        "        if self._base is None:\n",
         "tests/policy/test_judge.py",
     ),
     _one(
@@ -568,5 +568,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "    body = BodyMode.HOLD if transaction.whole and settings.body is BodyMode.AUTO else settings.body\n",
         "    body = settings.body\n",
         "tests/session/test_delivery.py::test_a_field_of_ours_goes_in_front_of_all",
+    ),
+    _one(
+        "an exempt recipient exempts those behind it",
+        "policy/judge.py",
+        "            if mine is not None and bool(",
+        "            if mine is None and bool(",
+        "tests/policy/test_judge.py",
     ),
 )
