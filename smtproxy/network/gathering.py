@@ -160,7 +160,7 @@ class Gathering:
             self._begin(Scope.MESSAGE, sources)
             if not self._missing - self._facts.keys():
                 return self._decide(self._evidence(stage))
-        sources.nursery.start_soon(self._wait, stage, waiting, due, sources)
+        sources.nursery.start_soon(self._wait, stage, waiting, due)
         return None
 
     def has_message(self, octets: bytes) -> None:
@@ -177,7 +177,17 @@ class Gathering:
         self._flights.clear()
 
     def recorded(self, event: Event, fields: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the fields of a line with the evidence added; learn from how a message ended."""
+        """Return the fields of a line with the evidence added; learn from how a message ended.
+
+        Never raises: how a message ended stands in its line alone, and a bug in what is learned must not cost that.
+        """
+        try:
+            return self._learned(event, fields)
+        except Exception as error:  # noqa: BLE001 - the line is written, whatever it is to be told with
+            self._crashed("record", error)
+            return fields
+
+    def _learned(self, event: Event, fields: Mapping[str, object]) -> Mapping[str, object]:
         if event is Event.SESSION:
             docket, self._early = self._early, None
         else:
@@ -233,14 +243,14 @@ class Gathering:
         if lookup is None:
             self._facts[key.name] = NOT_CONFIGURED
             return
-        fact = self._at_hand(lookup, sources) if lookup.quick else None
+        fact = self._at_hand(lookup) if lookup.quick else None
         if fact is not None:
             self._facts[key.name] = fact
             return
         flight = self._flights[key.name] = _Flight()
-        sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False), sources.journal)
+        sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False))
 
-    def _at_hand(self, lookup: AnyLookup, sources: Sources) -> Fact[Any] | None:
+    def _at_hand(self, lookup: AnyLookup) -> Fact[Any] | None:
         asking = lookup.find(self._inquiry(quick=True))
         try:
             asking.__await__().send(None)
@@ -250,12 +260,12 @@ class Gathering:
         except NotAtHand:
             return None
         except Exception as error:  # noqa: BLE001 - whatever a lookup does, the session goes on
-            self._crashed(lookup, error, sources.journal)
+            self._crashed(f"lookup {lookup.key.name}", error)
             return Unknown("crashed")
         asking.close()  # type: ignore[attr-defined] # a coroutine that waits for something else than the DNS
         return None
 
-    async def _fly(self, lookup: AnyLookup, flight: _Flight, inquiry: "_Inquiry", journal: Journal) -> None:
+    async def _fly(self, lookup: AnyLookup, flight: _Flight, inquiry: "_Inquiry") -> None:
         fact: Fact[Any] = Unknown("cancelled")
         try:
             with flight.scope:
@@ -265,7 +275,7 @@ class Gathering:
         except NotAtHand:
             fact = Unknown("timeout")  # the verdict about the message was given without it
         except Exception as error:  # noqa: BLE001 - whatever a lookup does, the worker and the session go on
-            self._crashed(lookup, error, journal)
+            self._crashed(f"lookup {lookup.key.name}", error)
             fact = Unknown("crashed")
         finally:
             if not flight.stale:
@@ -273,16 +283,17 @@ class Gathering:
                 self._flights.pop(lookup.key.name, None)
             flight.landed.set()
 
-    def _crashed(self, lookup: AnyLookup, error: Exception, journal: Journal) -> None:
-        journal.record(
-            Event.CRASH,
-            {
-                "session": self._dialogue.session,
-                "where": f"lookup {lookup.key.name}",
-                "error": error,
-                "traceback": error.__traceback__,
-            },
-        )
+    def _crashed(self, where: str, error: Exception) -> None:
+        if self._sources is not None:
+            self._sources.journal.record(
+                Event.CRASH,
+                {
+                    "session": self._dialogue.session,
+                    "where": where,
+                    "error": error,
+                    "traceback": error.__traceback__,
+                },
+            )
 
     async def fact(self, key: Key[T], *, quick: bool) -> Fact[T]:
         """Return a fact that a lookup asks for."""
@@ -290,7 +301,7 @@ class Gathering:
         if key.name not in self._facts and key.name not in self._flights and sources is not None:
             if quick:
                 lookup = sources.lookups.get(key.name)
-                found = None if lookup is None or not lookup.quick else self._at_hand(lookup, sources)
+                found = None if lookup is None or not lookup.quick else self._at_hand(lookup)
                 if lookup is not None and found is None:
                     raise NotAtHand
                 self._facts[key.name] = NOT_CONFIGURED if found is None else found
@@ -358,7 +369,7 @@ class Gathering:
                 return one.path
         return None
 
-    async def _wait(self, stage: Stage, waiting: Waiting, due: float, sources: Sources) -> None:
+    async def _wait(self, stage: Stage, waiting: Waiting, due: float) -> None:
         limits = self._settings.limits
         patience = limits.scan_time if stage is Stage.MESSAGE else limits.lookup_time
         with trio.move_on_at(min(trio.current_time() + patience, due - _IN_TIME)):
@@ -373,15 +384,7 @@ class Gathering:
         try:
             event: Judged | Crashed = Judged(self._decide(self._evidence(stage)))
         except Exception as error:  # noqa: BLE001 - a bug of ours ends this session, not the worker with all others
-            sources.journal.record(
-                Event.CRASH,
-                {
-                    "session": self._dialogue.session,
-                    "where": f"verdict {stage.value}",
-                    "error": error,
-                    "traceback": error.__traceback__,
-                },
-            )
+            self._crashed(f"verdict {stage.value}", error)
             event = Crashed()
         waiting.wake(event)
 

@@ -321,6 +321,17 @@ async def test_whoever_wants_to_hears_of_every_message() -> None:
         assert heard == [message]
 
 
+async def test_a_bug_in_what_is_learned_costs_no_line() -> None:
+    def forgetful(_message: Mapping[str, object]) -> None:
+        raise ZeroDivisionError
+
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF),), heard=forgetful)
+        message = {"outcome": "rejected"}
+        assert bench.gathering.recorded(Event.MESSAGE, message) == message
+        assert [line["where"] for line in bench.journal.of(Event.CRASH)] == ["record"]
+
+
 def test_without_sources_every_verdict_is_there_and_every_fact_unknown() -> None:
     dialogue = Dialogue("s", "192.0.2.10")
     made = Gathering(Policy((_needs(SPF),)), dialogue, Phrasebook("mx", "s"), RelaySettings("mx"), None)
