@@ -20,7 +20,7 @@ from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.lookups.recipients.ldap import LdapSource
 from smtproxy.lookups.recipients.learned import LearnedSource
 from smtproxy.lookups.recipients.source import Source
-from smtproxy.network.dns.resolver import AtHand, CachingResolver, DnsSettings, SessionResolver
+from smtproxy.network.dns.resolver import AtHand, BudgetedResolver, CachingResolver, DnsSettings
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
 from smtproxy.network.inquiry import AnyLookup
@@ -109,7 +109,7 @@ def sources(
         {one.key.name: one for one in (*_lookups(config, resolver, nursery, journal), *more)} if asks(policies) else {},
         nursery,
         AtHand(resolver),
-        partial(SessionResolver, resolver, config.dns.per_lookup),
+        partial(BudgetedResolver, resolver, config.dns.per_lookup),
         journal,
         lambda: trio.current_time() + offset,
         heard=heard,

@@ -11,7 +11,7 @@ from smtproxy.lookups.answer_filter import answer_filter
 from smtproxy.lookups.listings import PATIENCE, DnsList, Subject, listings
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.exchange import Silence
-from smtproxy.network.dns.resolver import AtHand, DnsSettings, SessionResolver
+from smtproxy.network.dns.resolver import AtHand, BudgetedResolver, DnsSettings
 from smtproxy.network.inquiry import Lookup, NotAtHand
 from smtproxy.network.sockets import Endpoint
 from smtproxy.policy.evidence import Fact, Known, Unknown
@@ -205,7 +205,7 @@ async def test_a_session_that_asked_too_much_does_not_know(autojump_clock: MockC
     async with laboratory(network=network()) as lab:
         lookup = made(lab)["listed_client"]
         for number in range(9):
-            said = await lookup.find(FakeInquiry(SessionResolver(lab.resolver, 0), client=f"198.51.100.{number}"))
+            said = await lookup.find(FakeInquiry(BudgetedResolver(lab.resolver, 0), client=f"198.51.100.{number}"))
             assert said == Known(Listings(unknown=(("mylist", "budget"),)))
         assert lab.journal.lines == []
         assert lab.network.asked == []

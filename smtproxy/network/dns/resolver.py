@@ -1,7 +1,7 @@
 """The resolver: answers from memory, or asks the name servers once, however many want to know.
 
-Three faces, all of them a `Resolver`: `CachingResolver` itself; `SessionResolver`, which lets a session ask so much and
-no more; `AtHand`, which answers from memory or raises `NotAtHand`. Failure is a value (`Answer`), and time is trio's.
+Three faces, all of them a `Resolver`: `CachingResolver` itself; `BudgetedResolver`, which lets one look-up ask so much
+and no more; `AtHand`, which answers from memory or raises `NotAtHand`. Failure is a value, and time is trio's.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class DnsSettings:
     concurrent: int = 500
     """Questions to name servers at once."""
     per_lookup: int = 100
-    """Questions of one session that memory cannot answer."""
+    """Questions of one look-up that memory cannot answer."""
     cache_entries: int = 50_000
     cache_memory: int = 33_554_432
     """Octets."""
@@ -177,7 +177,7 @@ class CachingResolver:
         return kept
 
 
-class SessionResolver:
+class BudgetedResolver:
     """The resolver within a budget: whatever a client makes us ask, it is bounded.
 
     One for each look-up. With one for a session a sender whose own SPF record asks for a hundred names left nothing for

@@ -10,8 +10,8 @@ from smtproxy.network.dns.resolver import (
     FAILURE_TTL,
     SHORTEST_TTL,
     AtHand,
+    BudgetedResolver,
     DnsSettings,
-    SessionResolver,
 )
 from smtproxy.network.inquiry import NotAtHand
 from smtproxy.session.records import Event
@@ -153,7 +153,7 @@ async def test_to_ask_anew_is_to_ask(autojump_clock: MockClock) -> None:
 
 async def test_a_session_has_a_budget(autojump_clock: MockClock) -> None:
     async with laboratory(network=FakeNetwork(dict(ZONE))) as lab:
-        mine, yours = SessionResolver(lab.resolver, 2), SessionResolver(lab.resolver, 2)
+        mine, yours = BudgetedResolver(lab.resolver, 2), BudgetedResolver(lab.resolver, 2)
         for _ in range(5):
             assert await mine.ask("a.test", "A") == YES
         await mine.ask("b.test", "A")
