@@ -20,6 +20,9 @@ PAGE = 1000
 """Entries of a page: Active Directory gives no more (MaxPageSize)."""
 MOST_ENTRIES = 2_000_000
 """Objects that are read: a forest of this size is none, and the filter is wrong."""
+_THREADS = trio.CapacityLimiter(4)
+"""Of their own: a reading that was given up goes on until the server lets it, and must not take the threads in which
+messages are read from disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ async def read_all(settings: DirectorySettings) -> list[Item]:
     for server in settings.servers:
         try:
             with trio.fail_after(settings.timeout):
-                return await trio.to_thread.run_sync(_read, settings, server, password, abandon_on_cancel=True)
+                return await trio.to_thread.run_sync(
+                    _read, settings, server, password, abandon_on_cancel=True, limiter=_THREADS
+                )
         except trio.TooSlowError:
             troubles.append(f"{server}: no answer within {settings.timeout:g} s")
         except SourceError:

@@ -4,13 +4,18 @@ Whoever writes it is a script of the administrator's, and scripts write in place
 list because the directory did not answer. So a new version counts only if it is whole: it was not touched for a second
 and not while it was read, its last line has an end, it holds an address, and it has not shrunk beyond a bound. Else
 the old one stays, and the log says why. `recipients refresh`, a reload and a restart take a file that has shrunk.
+
+It is looked at in a thread that is given up when nobody waits for it any more: a file system that hangs (NFS) must stop
+neither the start nor the sessions. One thread for each source, so however long it hangs it takes no other one.
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import trio
 
@@ -24,6 +29,7 @@ from smtproxy.session.records import Event, Journal
 INTERVAL = 1.0
 """Seconds between two looks at a file; and for how long it must be untouched."""
 
+T = TypeVar("T")
 _Version: TypeAlias = tuple[int, int, int]
 
 
@@ -58,6 +64,7 @@ class FileSource:
         """The version that was read or refused last."""
         self._changing: _Version | None = None
         self._trouble = ""
+        self._thread = trio.CapacityLimiter(1)
 
     @property
     def name(self) -> str:
@@ -92,7 +99,7 @@ class FileSource:
     async def look(self) -> None:
         """Read it if it has changed, and is not changing any more."""
         try:
-            version = _version(self._settings.path)
+            version = await self._in_thread(partial(_version, self._settings.path))
         except OSError as error:
             self._seen = self._changing = None
             self._fail(os.strerror(error.errno or 0))
@@ -130,7 +137,7 @@ class FileSource:
 
     async def _read(self, *, force: bool) -> None:
         try:
-            version, entries = await trio.to_thread.run_sync(load, self._settings.path, self._spelling)
+            version, entries = await self._in_thread(partial(load, self._settings.path, self._spelling))
         except SourceError as error:
             self._seen = self._changing
             self._fail(str(error))
@@ -155,6 +162,9 @@ class FileSource:
             },
         )
 
+    async def _in_thread(self, look: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=self._thread)
+
     def _fail(self, reason: str) -> None:
         """Keep the old version; say so once for each reason."""
         if reason == self._trouble:
@@ -175,6 +185,8 @@ class FileSource:
 def load(path: Path, spelling: Spelling) -> tuple[_Version | None, Entries]:
     """Read a file as it is now; no version: it changed meanwhile. Raises SourceError."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise SourceError("is no regular file")  # to open a pipe would wait for whoever writes to it
         with path.open("rb") as file:
             before = _version(path)
             octets = file.read(LARGEST_FILE + 1)

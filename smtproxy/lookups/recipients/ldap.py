@@ -96,7 +96,7 @@ class LdapSource:
     async def start(self) -> None:
         """Take the copy that was kept; without one read the directory."""
         path = self._settings.copy
-        kept = None if path is None else await trio.to_thread.run_sync(safe_copy.read, path)
+        kept = None if path is None else await trio.to_thread.run_sync(safe_copy.read, path, abandon_on_cancel=True)
         if kept is not None:
             self._entries, self._read_at = kept
             self._loaded()

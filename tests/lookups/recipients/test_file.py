@@ -1,9 +1,11 @@
 """A file that changes, in good ways and bad."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
+import trio
 
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.file import FileSettings, FileSource, load
@@ -122,3 +124,28 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytes
 def test_load(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="No such file"):
         load(tmp_path / "none", Spelling())
+
+
+async def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    os.mkfifo(stage.path)
+    await stage.source.start()
+    assert stage.source.at_hand(Address("a", "example.org")) == Unknown("is no regular file")
+
+
+async def test_a_file_system_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(tmp_path)
+    token, began, hangs = trio.lowlevel.current_trio_token(), trio.Event(), threading.Event()
+
+    def load_slowly(_path: Path, _spelling: Spelling) -> None:
+        token.run_sync_soon(began.set)
+        hangs.wait(10)
+        raise SourceError("let go")
+
+    monkeypatch.setattr("smtproxy.lookups.recipients.file.load", load_slowly)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.source.start)
+        await began.wait()
+        nursery.cancel_scope.cancel()
+    assert stage.source.at_hand(Address("a", "example.org")) == Unknown("not read yet")  # nobody waited until it let go
+    hangs.set()
