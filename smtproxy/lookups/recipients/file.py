@@ -21,10 +21,10 @@ import trio
 
 from smtproxy.lookups.recipients.entries import MISSING, Entries, SourceError, find
 from smtproxy.lookups.recipients.formats import LARGEST_FILE, read
-from smtproxy.lookups.recipients.source import Opinion, covers
+from smtproxy.lookups.recipients.source import Opinion, covers, record_failed, record_loaded
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.evidence import Known, Unknown
-from smtproxy.session.records import Event, Journal
+from smtproxy.session.records import Journal
 
 INTERVAL = 1.0
 """Seconds between two looks at a file; and for how long it must be untouched."""
@@ -150,17 +150,7 @@ class FileSource:
             self._fail(f"it has shrunk to {len(entries)} addresses; if that is right: smtproxy recipients refresh")
             return
         self._entries, self._written, self._trouble = entries, version[0] / 1e9, ""
-        self._journal.record(
-            Event.RECIPIENTS_LOADED,
-            {
-                "source": self.name,
-                "kind": self.kind,
-                "entries": len(entries),
-                "skipped": entries.skipped,
-                "examples": entries.examples,
-                "age": self.age,
-            },
-        )
+        record_loaded(self._journal, self, entries)
 
     async def _in_thread(self, look: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=self._thread)
@@ -170,16 +160,7 @@ class FileSource:
         if reason == self._trouble:
             return
         self._trouble = reason
-        self._journal.record(
-            Event.RECIPIENTS_FAILED,
-            {
-                "source": self.name,
-                "kind": self.kind,
-                "reason": reason,
-                "entries": None if self._entries is None else len(self._entries),
-                "age": self.age,
-            },
-        )
+        record_failed(self._journal, self, self._entries, reason)
 
 
 def load(path: Path, spelling: Spelling) -> tuple[_Version | None, Entries]:

@@ -14,7 +14,7 @@ import trio
 from smtproxy.lookups.recipients import safe_copy
 from smtproxy.lookups.recipients.entries import MISSING, Entries, SourceError, find
 from smtproxy.lookups.recipients.exchange import Item, entries_of
-from smtproxy.lookups.recipients.source import Opinion, covers
+from smtproxy.lookups.recipients.source import Opinion, covers, record_failed, record_loaded
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.evidence import Known, Unknown
 from smtproxy.session.records import Event, Journal
@@ -99,7 +99,7 @@ class LdapSource:
         kept = None if path is None else await trio.to_thread.run_sync(safe_copy.read, path, abandon_on_cancel=True)
         if kept is not None:
             self._entries, self._read_at = kept
-            self._loaded()
+            record_loaded(self._journal, self, kept[0])
         else:
             await self._read(force=True)
 
@@ -146,7 +146,7 @@ class LdapSource:
         news = before is None or before.by_address != entries.by_address or bool(self._trouble)
         self._entries, self._read_at, self._trouble = entries, self._clock(), ""
         if news:
-            self._loaded()
+            record_loaded(self._journal, self, entries)
         await self._keep(entries)
 
     async def _keep(self, entries: Entries) -> None:
@@ -156,39 +156,13 @@ class LdapSource:
         try:
             await trio.to_thread.run_sync(safe_copy.write, path, entries.by_address, self._read_at)
         except OSError as error:
-            self._record_failure(f"the copy cannot be kept: {error.strerror}")
-
-    def _loaded(self) -> None:
-        entries = self._entries or Entries()
-        self._journal.record(
-            Event.RECIPIENTS_LOADED,
-            {
-                "source": self.name,
-                "kind": self.kind,
-                "entries": len(entries),
-                "skipped": entries.skipped,
-                "examples": entries.examples,
-                "age": self.age,
-            },
-        )
+            record_failed(self._journal, self, entries, f"the copy cannot be kept: {error.strerror}")
 
     def _fail(self, reason: str) -> None:
         if reason != self._trouble:
             self._trouble = reason
-            self._record_failure(reason)
+            record_failed(self._journal, self, self._entries, reason)
         age, now = self.age, self._clock()
         if age is not None and age > self._settings.max_age and now - self._alarmed >= ALARM:
             self._alarmed = now
             self._journal.record(Event.RECIPIENTS_STALE, {"source": self.name, "age": age, "reason": reason})
-
-    def _record_failure(self, reason: str) -> None:
-        self._journal.record(
-            Event.RECIPIENTS_FAILED,
-            {
-                "source": self.name,
-                "kind": self.kind,
-                "reason": reason,
-                "entries": None if self._entries is None else len(self._entries),
-                "age": self.age,
-            },
-        )

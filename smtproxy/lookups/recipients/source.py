@@ -3,9 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol, TypeAlias
 
+from smtproxy.lookups.recipients.entries import Entries
 from smtproxy.lookups.recipients.spelling import Address
 from smtproxy.policy.evidence import Fact
 from smtproxy.policy.facts import RecipientEntry
+from smtproxy.session.records import Event, Journal
 
 Opinion: TypeAlias = Fact[RecipientEntry] | None
 """Known: the address exists, or does not. Unknown: the source should know and cannot say. None: it is no matter of
@@ -55,3 +57,32 @@ class Source(Protocol):
 def covers(domains: Collection[str], domain: str) -> bool:
     """Whether a source that was given these domains is to be asked about one; none: about all of ours."""
     return not domains or domain in domains
+
+
+def record_loaded(journal: Journal, source: Source, entries: Entries) -> None:
+    """Say in the log that a source has these entries now."""
+    journal.record(
+        Event.RECIPIENTS_LOADED,
+        {
+            "source": source.name,
+            "kind": source.kind,
+            "entries": len(entries),
+            "skipped": entries.skipped,
+            "examples": entries.examples,
+            "age": source.age,
+        },
+    )
+
+
+def record_failed(journal: Journal, source: Source, entries: Entries | None, reason: str) -> None:
+    """Say in the log why a source could not be read; the entries are those that it goes on with."""
+    journal.record(
+        Event.RECIPIENTS_FAILED,
+        {
+            "source": source.name,
+            "kind": source.kind,
+            "reason": reason,
+            "entries": None if entries is None else len(entries),
+            "age": source.age,
+        },
+    )
