@@ -156,9 +156,8 @@ def outcome(verdict: Verdict) -> tuple[str, str]:
     return (str(verdict.reply.code), verdict.by) if isinstance(verdict, Refused) else (ACCEPTED, "")
 
 
-def restore(plain: Mapping[str, Any], session: str = "", listener: str = "") -> list[Recorded]:
+def restore(plain: Mapping[str, Any], session: str = "") -> list[Recorded]:
     """Make the evidence of all recorded decisions. Raises ValueError: it is no such record, or was cut."""
-    del listener
     if plain.get("v") != VERSION:
         raise ValueError(f"record of version {plain.get('v')}; this smtproxy reads {VERSION}")
     try:
