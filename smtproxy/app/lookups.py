@@ -29,6 +29,7 @@ from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.governor import Governor, GovernorSettings
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.results import results_field
+from smtproxy.session.memory import Memory
 from smtproxy.session.records import Journal
 
 
@@ -96,10 +97,11 @@ def sources(
     journal: Journal,
     *more: AnyLookup,
     heard: Callable[[Mapping[str, object]], None] | None = None,
+    workers: int = 1,
 ) -> Sources:
     """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
 
-    `heard` is told the fields of each `message` line.
+    `heard` is told the fields of each `message` line; the workers share what memory there is for messages.
     """
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()
@@ -113,6 +115,7 @@ def sources(
         journal,
         lambda: trio.current_time() + offset,
         heard=heard,
+        memory=Memory(config.limits.body_memory_total // workers),
         results=partial(results_field, authserv_id=config.server.hostname),
         governor=governor if table.enabled else None,
         acquaintances=Acquaintances(),

@@ -96,7 +96,15 @@ class Worker:
         self._policies = [policy(config, listener) for listener in config.listeners]
         async with hosting(self._policies), trio.open_nursery() as background:
             known = recipients(config, self._journal, config.server.state)
-            self._sources = sources(config, self._policies, background, self._journal, known.lookup, heard=known.heard)
+            self._sources = sources(
+                config,
+                self._policies,
+                background,
+                self._journal,
+                known.lookup,
+                heard=known.heard,
+                workers=self._workers,
+            )
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
             background.start_soon(self._beat)

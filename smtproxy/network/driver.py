@@ -442,6 +442,7 @@ class Session:
             raise MessageTooLarge("streamed")
         if reception.intake.size > LARGEST_LOOKED_AT:
             raise MessageTooLarge("too large")
+        self._gathering.make_room(reception.intake.size)
         make, pieces = reception.in_memory(), list[bytes]()
         if reception.on_disk and self._shelf is not None:
             async with aclosing(self._shelf.chunks()) as chunks:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import trio
 
 from smtproxy.network.dns.answers import Resolver
-from smtproxy.network.inquiry import AnyLookup, MessageTooLarge, NotAtHand
+from smtproxy.network.inquiry import LARGEST_LOOKED_AT, AnyLookup, MessageTooLarge, NotAtHand
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
@@ -27,6 +27,7 @@ from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import Crashed, Judged
+from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
@@ -74,6 +75,8 @@ class Sources:
     """Makes the Authentication-Results field; None: there is to be none."""
     heard: Callable[[Mapping[str, object]], None] | None = None
     """Is told the fields of each `message` line."""
+    memory: Memory = field(default_factory=lambda: Memory(4 * LARGEST_LOOKED_AT))
+    """For messages that are looked at and were not in memory: many large ones would be the end of the worker."""
     governor: Governor | None = None
     acquaintances: Acquaintances = field(default_factory=Acquaintances)
 
@@ -105,6 +108,7 @@ class Gathering:
         "_policy",
         "_settings",
         "_sources",
+        "_taken",
         "_turn",
         "_wanted",
         "message",
@@ -127,6 +131,8 @@ class Gathering:
         self._early: Docket | None = None
         """Refusals before the first transaction."""
         self._octets: bytes | None = None
+        self._taken = 0
+        """Octets of the memory for such messages that are ours."""
         self._turn: trio.Lock | None = None
         """Who reads the message."""
         self._closed = False
@@ -167,10 +173,24 @@ class Gathering:
         """The message that is to be judged is in memory, whole."""
         self._octets = octets
 
+    def make_room(self, octets: int) -> None:
+        """Have so much memory for the message until its verdict. Raises MessageTooLarge: there is no more."""
+        sources = self._sources
+        if sources is not None and not self._taken:
+            if not sources.memory.take(octets):
+                raise MessageTooLarge("no memory")
+            self._taken = octets
+
+    def _forget_message(self) -> None:
+        self.message = self._octets = None
+        if self._taken and self._sources is not None:
+            self._sources.memory.give(self._taken)
+            self._taken = 0
+
     def close(self) -> None:
         """The session is over: nobody needs what is still being looked up."""
         self._closed = True
-        self.message = self._octets = None
+        self._forget_message()
         for flight in self._flights.values():
             flight.stale = True
             flight.scope.cancel()
@@ -323,6 +343,8 @@ class Gathering:
         if quick or message is None or turn is None:
             raise NotAtHand
         async with turn:  # three lookups of 30 MiB each would hold it three times
+            if self.message is not message:
+                raise NotAtHand  # nobody would give back the memory that it is read into
             octets = await message() if self._octets is None else self._octets
             if self.message is not message:
                 raise NotAtHand  # the verdict was there first: this must not be taken for the next message
@@ -393,7 +415,7 @@ class Gathering:
         stage, sources = evidence.stage, self._sources
         if stage is Stage.PROTOCOL or sources is None:
             return verdict
-        self.message = self._octets = None
+        self._forget_message()
         if stage is Stage.MESSAGE:
             self._call_off(Scope.MESSAGE)
         if sources.governor is not None:

@@ -67,7 +67,9 @@ dkimpy reads in half a second (LIBRARIES 3.4: 10 MiB in 0.22 s)."""
 
 
 class MessageTooLarge(Exception):  # noqa: N818 - becomes Unknown, with its text
-    """The message cannot be looked at as a whole: "too large", or "streamed" when its beginning has left."""
+    """The message cannot be looked at as a whole: "too large"; "streamed" when its beginning has left; "no memory"
+    while others that are looked at need all there is.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from smtproxy.policy.replies import Phrasebook, Reason
 from smtproxy.session.dialogue import Dialogue, Hello
 from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.session.events import Crashed, Judged
+from smtproxy.session.memory import Memory
 from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage
@@ -409,6 +410,52 @@ async def test_what_was_read_too_late_is_not_the_next_message(autojump_clock: Mo
             bench.gathering.message = reader
             await bench.verdict(Stage.MESSAGE)
         assert seen == [b"second"]
+
+
+async def test_messages_that_are_looked_at_share_a_bound(autojump_clock: MockClock) -> None:
+    """Twenty messages of 30 MiB at once, each allowed, were the end of the worker and of all its sessions."""
+    read: list[str] = []
+
+    async def look(inquiry: Inquiry) -> Fact[Signatures]:
+        await inquiry.message()
+        await trio.sleep(5)
+        return Known(Signatures())
+
+    async def begin(bench: Bench, name: str) -> None:
+        async def message() -> bytes:
+            bench.gathering.make_room(60)
+            read.append(name)
+            return b"x"
+
+        bench.begin()
+        bench.gathering.judge(Stage.DATA)
+        assert bench.gathering.judge(Stage.MESSAGE) is None
+        bench.gathering.message = message
+        bench.gathering.wait(Stage.MESSAGE, bench.waiting, trio.current_time() + 100)
+        await trio.sleep(1)
+
+    def known(bench: Bench) -> Fact[Any]:
+        assert [type(event) for event in bench.waiting.mailbox] == [Judged]
+        return bench.gathering._facts[DKIM.name]
+
+    async with trio.open_nursery() as worker:
+        room = Memory(100)
+        one, other, third, last = (
+            Bench(worker, (_needs(DKIM, stage=Stage.MESSAGE),), Lookup(DKIM, look), memory=room) for _ in range(4)
+        )
+        await begin(one, "one")
+        await begin(other, "other")
+        assert known(other) == Unknown("no memory")
+        assert room.left == 40
+        await trio.sleep(10)
+        assert known(one) == Known(Signatures())
+        assert room.left == 100
+        await begin(third, "third")
+        third.gathering.close()
+        assert room.left == 100
+        await begin(last, "last")
+        assert read == ["one", "third", "last"]
+        worker.cancel_scope.cancel()
 
 
 async def test_each_lookup_has_a_budget_of_its_own(autojump_clock: MockClock) -> None:
