@@ -6,7 +6,15 @@ import pytest
 from pydantic import BaseModel
 
 from smtproxy.app.config import ConfigErrors, load
-from smtproxy.app.config.recipients import KINDS, FileRecipients, LdapRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.recipients import (
+    KINDS,
+    CalloutRecipients,
+    FileRecipients,
+    LdapRecipients,
+    LearnedRecipients,
+    Recipients,
+)
+from smtproxy.lookups.recipients.callout import CalloutSettings
 from smtproxy.lookups.recipients.spelling import Spelling
 from smtproxy.policy.checks.recipients import RecipientsOptions
 
@@ -36,6 +44,9 @@ CONTRACT: dict[type[BaseModel], set[str]] = {
         "kind", "name", "domains", "servers", "base", "filter", "starttls", "tls_ca", "user", "password_file",
         "timeout", "refresh", "max_age", "shrink",
     },
+    CalloutRecipients: {
+        "kind", "name", "domains", "backend", "connections", "timeout", "exists_lives", "missing_lives",
+    },
     LearnedRecipients: {"kind", "name", "domains", "lives"},
 }  # fmt: skip
 
@@ -57,6 +68,13 @@ def test_a_directory(tmp_path: Path) -> None:
     assert source.settings(None).copy is None
     assert source.settings(tmp_path).copy == tmp_path / "recipients-ad.json"
     assert source.settings(None).refresh == 600
+
+
+def test_a_call_out() -> None:
+    source = load(GOOD.with_name("good_callout.toml")).recipients.sources[0]
+    assert isinstance(source, CalloutRecipients)
+    assert source.settings == CalloutSettings("callout", "hub", frozenset({"example.org"}), 8.0, 3600.0, 60.0)
+    assert source.connections == 2
 
 
 @pytest.mark.parametrize("there", [True, False])
