@@ -1,6 +1,7 @@
 """Call-outs: what is said to the server, what is made of its faults, and who gets the place afterwards."""
 
 import contextlib
+import pathlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -12,11 +13,13 @@ from smtproxy.network import callout
 from smtproxy.network.callout import IDLE, REFUSALS, CalloutError, Callouts, random_recipient
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.profiles import EXCHANGE, EXCHANGE_SERIAL, HELO_ONLY, POSTFIX
-from smtproxy.sample.script import Close, Point, Reset, Rule, Script, Silence, reply
+from smtproxy.sample.script import Close, Normal, Point, Reset, Rule, Script, Silence, reply
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.records import Event
+from smtproxy.session.settings import BackendTls
 from smtproxy.wire.paths import Path
 from tests.network.stage import PATIENT, Stage, deserted, no_descriptors_left, quiet, stage, until
+from tests.network.test_backends_under_tls import tls_stage
 
 ANNA, BOB, NOBODY = (Path(local, "example.org") for local in ("anna", "bob", "nobody"))
 REFUSED = Rule(Point.RCPT, (reply("550 5.1.1 no such user"),), nth=2)
@@ -215,6 +218,31 @@ async def test_an_address_of_other_letters(mock_clock: MockClock) -> None:
         assert b"MAIL FROM:<> SMTPUTF8" in here.record.connections[0].commands
     async with stage(profile=replace(EXCHANGE, ehlo=("PIPELINING",))) as here, callouts(here) as asking:
         assert await trouble(asking, anna) == "the address needs SMTPUTF8, which the server lacks"
+
+
+@pytest.mark.parametrize("security", [BackendTls.OPPORTUNISTIC, BackendTls.REQUIRE, BackendTls.VERIFY])
+async def test_under_tls(mock_clock: MockClock, tmp_path: pathlib.Path, security: BackendTls) -> None:
+    async with tls_stage(tmp_path, security=security) as here, callouts(here) as asking:
+        assert await codes(asking, ANNA) == [250]
+        assert here.record.connections[0].verbs == ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "RSET"]
+        assert here.record.violations == []
+
+
+@pytest.mark.parametrize(
+    ("security", "verbs"),
+    [(BackendTls.OPPORTUNISTIC, ["EHLO", "MAIL", "RCPT", "RSET"]), (BackendTls.REQUIRE, [])],
+)
+async def test_in_clear_text_where_that_may_be(
+    mock_clock: MockClock, tmp_path: pathlib.Path, security: BackendTls, verbs: list[str]
+) -> None:
+    script = Script((Rule(Point.STARTTLS, (Normal(), Close())),))
+    async with tls_stage(tmp_path, script, security=security) as here, callouts(here) as asking:
+        if verbs:
+            assert await codes(asking, ANNA) == [250]
+            assert here.server.clear
+        else:
+            assert (await trouble(asking)).startswith(f"{here.server.name}: TLS: ")
+        assert [one.verbs for one in here.record.connections[1:]] == ([verbs] if verbs else [])
 
 
 async def test_no_descriptor_is_no_fault_of_the_server(mock_clock: MockClock) -> None:
