@@ -102,7 +102,7 @@ def _backend(config: Config, backend: Backend) -> list[tuple[str, str]]:
         ("servers", _servers(backend)),
         (
             "connections",
-            f"at most {backend.max_connections} per server, opened at: {backend.open.value}, lease {lease}",
+            f"{_connections(backend)}, opened at: {backend.open.value}, lease {lease}",
         ),
         ("kept warm", f"{backend.idle.connections} for {idle}"),
         ("TLS", _server_tls(backend)),
@@ -122,6 +122,12 @@ def _server_tls(backend: Backend) -> str:
         return how
     trusted = "the system's authorities" if backend.tls_ca is None else backend.tls_ca
     return f"{how}; the certificate must name {backend.tls_name or 'the server'}, by {trusted}"
+
+
+def _connections(backend: Backend) -> str:
+    least, most = min(backend.min_connections, backend.max_connections), backend.max_connections
+    fewer = "" if least == most else f" (down to {least} where more are too many)"
+    return f"at most {most} per server{fewer}"
 
 
 def _servers(backend: Backend) -> str:

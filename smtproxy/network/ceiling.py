@@ -19,6 +19,7 @@ import mmap
 import os
 from collections.abc import Sequence
 
+from smtproxy.network.pace import Pace, PacePage
 from smtproxy.network.record_lock import LockFile
 
 STALE = 60.0
@@ -27,14 +28,14 @@ MOST_ROWS = 256
 """Rows of a page: 64 workers, and three times as many that still serve sessions of earlier configurations."""
 
 _LIMIT, _LOWERED = 0, 1
-_HEAD, _OPEN, _SINCE = 16, 32, 32 + 4 * MOST_ROWS
+_OPEN, _SINCE = 16, 16 + 4 * MOST_ROWS
 _SIZE = _SINCE + 8 * MOST_ROWS
 
 
 class Page:
     """What all workers know of one server; made before they are forked, and gone with the last of them."""
 
-    __slots__ = ("_numbers", "bells", "lock", "lowered_at", "open", "since")
+    __slots__ = ("_numbers", "bells", "lock", "open", "pace", "since")
 
     def __init__(
         self,
@@ -47,11 +48,12 @@ class Page:
         rows = len(bells)
         # Aligned numbers are written and read whole by the machine: the lock is for what looks and then writes.
         self._numbers = memory[:8].cast("i")
-        self.lowered_at = memory[_HEAD : _HEAD + 8].cast("d")
         self.open = memory[_OPEN : _OPEN + 4 * rows].cast("i")
         self.since = memory[_SINCE : _SINCE + 8 * rows].cast("d")
         self.lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext() if lock is None else lock
         self.bells = bells
+        self.pace = PacePage(rows)
+        """How fast the server answers."""
         self._numbers[_LIMIT] = self._numbers[_LOWERED] = limit
 
     @property
@@ -105,7 +107,7 @@ class Page:
 class Ceiling:
     """A page as one worker sees it. Times are those of its own clock, which it may share with nobody."""
 
-    __slots__ = ("_claim", "_offset", "_page", "_row")
+    __slots__ = ("_claim", "_offset", "_page", "_row", "pace")
 
     def __init__(self, page: Page, row: int = 0, offset: float = 0.0) -> None:
         """`offset` seconds are to be added to a time of this worker to get one that all workers agree on."""
@@ -113,6 +115,7 @@ class Ceiling:
         self._row = row
         self._offset = offset
         self._claim = 0.0
+        self.pace = Pace(page.pace, row)
 
     @property
     def held(self) -> int:
@@ -128,6 +131,11 @@ class Ceiling:
     def ceiling(self) -> int:
         """How many there may be."""
         return self._page.ceiling
+
+    @property
+    def limit(self) -> int:
+        """How many there may ever be."""
+        return self._page.limit
 
     @property
     def rivals(self) -> int:
@@ -178,23 +186,14 @@ class Ceiling:
         if sum(page.open) < page.ceiling:
             page.ring(row)
 
-    def lower(self, ceiling: int, now: float) -> None:
-        """The server takes no more than this."""
+    def change(self, ceiling: int) -> None:
+        """Let there be so many from now on, within what there may ever be."""
         with self._page.lock:
-            self._page.ceiling = max(1, ceiling)
-            self._page.lowered_at[0] = now + self._offset
+            self._page.ceiling = max(1, min(ceiling, self._page.limit))
 
-    def raise_after(self, seconds: float, now: float) -> bool:
-        """Raise a lowered ceiling by one, if it is so long ago that it was changed; return whether it was raised."""
-        page, now = self._page, now + self._offset
-        if page.ceiling >= page.limit or now - page.lowered_at[0] < seconds:
-            return False
-        with page.lock:
-            if page.ceiling >= page.limit or now - page.lowered_at[0] < seconds:
-                return False
-            page.ceiling += 1
-            page.lowered_at[0] = now
-        return True
+    def judges(self, now: float) -> bool:
+        """Whether it is this worker's turn to judge how many there may be."""
+        return self.pace.judges(now + self._offset)
 
 
 class Ceilings:

@@ -422,6 +422,8 @@ class Session:
         fields = effect.fields
         if effect.event in _JUDGED:
             fields = self._gathering.recorded(effect.event, fields)
+        if effect.event is Event.MESSAGE:
+            self._service.pool.heard(fields)
         self._service.journal.record(effect.event, fields)
 
     def _await_verdict(self, effect: events.Judge) -> events.Event | None:

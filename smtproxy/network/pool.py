@@ -15,15 +15,18 @@ Only when the probes of all servers fail are new clients turned away, before the
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import trio
 
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.link import Link
+from smtproxy.network.pace import complains
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls
 from smtproxy.network.warm import Warm, WarmConnections
+from smtproxy.policy.admission import Admission, AdmissionSettings
 from smtproxy.session.dialogue import Tls
 from smtproxy.session.events import BackendFailed
 from smtproxy.session.records import Event, Journal
@@ -33,8 +36,6 @@ from smtproxy.wire.ehlo import Capabilities, intersect
 
 RECALL_AFTER = 1.0
 """Seconds a place may lie idle while others wait: a round trip to any honest client is shorter."""
-RAISE_AFTER = 10.0
-"""Seconds after which a ceiling that was lowered is raised by one."""
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 10.0
 """Seconds between probes of a server that is down: doubled each time between these two. While all are down each client
@@ -73,6 +74,10 @@ class Server:
     endpoint: Endpoint
     places: Ceiling
     """How many connections there may be, and how many there are."""
+    admission: Admission
+    """How many it stands."""
+    judged: int = 0
+    """The ceiling that `admission` set last."""
     weight: int = 0
     """Its share of the connections; 0: servers are taken in their order."""
     credit: float = 0.0
@@ -161,9 +166,8 @@ class Pool:
         self.name = name
         self.max_connections = max_connections
         if ceiling is None:
-            self.servers = [Server(endpoint, Ceiling(Page(max_connections))) for endpoint in servers]
-        else:
-            self.servers = [Server(endpoint, ceiling(str(endpoint))) for endpoint in servers]
+            ceiling = partial(_of_its_own, max_connections)
+        self.servers = [Server(one, ceiling(str(one)), Admission(AdmissionSettings())) for one in servers]
         self.offered: Capabilities | None = None
         """What may be promised to clients; None: no server was ever reached."""
         self._max_message_size = max_message_size
@@ -176,11 +180,18 @@ class Pool:
         self._waiting: dict[int, Waiter] = {}
         """The line, in the order of arrival."""
         self._holders: dict[int, Place] = {}
+        self._waited = False
+        """Somebody had to wait since the servers were judged last."""
 
     def share(self, weights: Sequence[int]) -> None:
         """Give the servers shares of the connections, one for each; none: they are taken in their order."""
         for server, weight in zip(self.servers, weights, strict=bool(weights)):
             server.weight = weight
+
+    def adapt(self, floor: int) -> None:
+        """Never judge that a server stands fewer connections than these."""
+        for server in self.servers:
+            server.admission = Admission(AdmissionSettings(floor))
 
     def begin_with(self, sightings: Mapping[str, Sighting]) -> None:
         """Take what others have seen, by the servers' names, for what was seen here; the next probe knows better."""
@@ -209,6 +220,7 @@ class Pool:
                 return self._hand_over(warm, server, holder)
             if self._count_one(server, now):
                 return self._place(server, holder)
+        self._waited = True
         waiter = Waiter(tried, holder, now)
         self._waiting[id(waiter)] = waiter
         # Once more, behind the claim: what another worker gave back before it was heard rang no bell.
@@ -400,7 +412,7 @@ class Pool:
         """A connection could not be used: full if others are open there, else down. Its place is still held."""
         total = server.places.total
         if reason == "full" and total > 1:
-            server.places.lower(total - 1, trio.current_time())
+            server.places.change(total - 1)
             self._journal.record(
                 Event.BACKEND_FULL,
                 {"backend": self.name, "server": server.name, "ceiling": server.ceiling, "reply": reply},
@@ -430,11 +442,52 @@ class Pool:
             self._journal.record(Event.BACKEND_CLEAR, {"backend": self.name, "server": server.name, "reason": reason})
 
     def tend(self, now: float) -> None:
-        """Close warm connections that are over, raise lowered ceilings, slowly. Called once a second."""
+        """Close warm connections that are over, judge how many connections the servers stand. Called once a second."""
         self.warm.tidy(now)
+        waited, self._waited = self._waited, False
         for server in self.servers:
-            server.places.raise_after(RAISE_AFTER, now)
+            if server.places.judges(now):
+                self._admit(server, now, waited=waited or bool(server.places.rivals))
         self._serve_line()
+
+    def heard(self, message: Mapping[str, Any]) -> None:
+        """Learn how a server does from the fields of a `message` line."""
+        name = message["server"]
+        for server in self.servers:
+            if server.name == name:
+                if "commit_time" in message and message["by"] == "backend":
+                    server.places.pace.answered(message["commit_time"])
+                if complains(message):
+                    server.places.pace.strained()
+
+    def _admit(self, server: Server, now: float, *, waited: bool) -> None:
+        """Let a server have as many connections as it stands."""
+        places, admission, before = server.places, server.admission, server.places.ceiling
+        number, paces, strained = places.pace.news()
+        admission.answered(number, paces)
+        if strained:
+            admission.strained()
+        elif before != server.judged:
+            admission.changed(now)
+        ceiling = admission.next_ceiling(now, before, places.limit, places.total, waiting=waited)
+        server.judged = ceiling
+        if ceiling != before:
+            places.change(ceiling)
+            self._journal.record(
+                Event.BACKEND_PACE,
+                {
+                    "backend": self.name,
+                    "server": server.name,
+                    "ceiling": ceiling,
+                    "before": before,
+                    "because": admission.because.value,
+                    "pace": None if admission.usual is None else round(admission.usual, 4),
+                },
+            )
+
+
+def _of_its_own(limit: int, _server: str) -> Ceiling:
+    return Ceiling(Page(limit))
 
 
 async def resolve(endpoint: Endpoint) -> tuple[int, tuple[str, int]]:

@@ -108,6 +108,7 @@ class Carriage:
         "backend_reply",
         "body",
         "commit_fields",
+        "committed_at",
         "complaint",
         "connections",
         "deadline",
@@ -177,6 +178,8 @@ class Carriage:
         """Since when the connection has had nothing to do."""
         self.connections = 0
         self.replays = 0
+        self.committed_at: float | None = None
+        """When the terminator of this transaction's message left."""
         self.used: Upstream | None = None
         """The connection used last, open or not, for the log."""
         self.failure: Heard | None = None

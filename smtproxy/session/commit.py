@@ -40,6 +40,7 @@ def _commit(k: Carriage, accepted: Accepted) -> None:
     upstream.expect(Purpose.END_OF_DATA)
     k.accepted = None
     k.stand = Stand.COMMITTED
+    k.committed_at = k.dialogue.now
     k.deadline = k.dialogue.now + max(END_OF_DATA, k.settings.limits.end_of_data_time)
 
 

@@ -279,7 +279,9 @@ class Conversation:
         self.transaction = None
         if transaction is None:
             return
-        passage = Passage(backend.backend_reply, backend.server, backend.replays, backend.server_tls)
+        passage = Passage(
+            backend.backend_reply, backend.server, backend.replays, backend.server_tls, backend.committed_at
+        )
         fields = transaction.fields(self.dialogue, self.settings, ending, passage)
         self.out.append(Record(LogEvent.MESSAGE, fields))
         self.drop_body()

@@ -51,6 +51,7 @@ class Courier:
         k.failure = k.final = k.fate = None
         k.backend_reply = None
         k.replays = 0
+        k.committed_at = None
         k.used = None
         k.in_sync = False
 

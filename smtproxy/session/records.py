@@ -32,6 +32,7 @@ class Event(StrEnum):
     BACKEND_FULL = "backend_full"
     BACKEND_CLEAR = "backend_clear"
     BACKEND_ACCEPTS_ALL = "backend_accepts_all"
+    BACKEND_PACE = "backend_pace"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
     RECIPIENTS_LOADED = "recipients_loaded"
     RECIPIENTS_FAILED = "recipients_failed"
@@ -68,6 +69,7 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_FULL: "warning",
     Event.BACKEND_CLEAR: "warning",
     Event.BACKEND_ACCEPTS_ALL: "warning",
+    Event.BACKEND_PACE: "info",
     Event.BACKEND_MISCONFIGURED: "error",
     Event.RECIPIENTS_LOADED: "info",
     Event.RECIPIENTS_FAILED: "error",
@@ -168,6 +170,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "replays": "how often the envelope was given to another backend connection",
         "duration": "seconds from MAIL to the outcome",
         "answer_time": "seconds from the client's final dot to our reply",
+        "commit_time": "of these, the seconds from the final dot to the backend to its reply, or to giving it up",
     },
     Event.STARTING: {
         "version": "version of smtproxy",
@@ -237,6 +240,15 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "domain": "where it does so",
         "reply": "its reply to RCPT",
         "source": "name of the source of recipients that asked, and says nothing there; empty: no source covers it",
+    },
+    Event.BACKEND_PACE: {
+        "backend": "name of the backend",
+        "server": "its server",
+        "ceiling": "connections that may be held from now on",
+        "before": "those that might be held before",
+        "because": "strained: it said that it has too much to do; trial: whether as much mail gets through with fewer, "
+        "or more with more; back: it does not; room: nobody needs it, slowly up again",
+        "pace": "seconds that it usually takes to answer the final dot; null: not known yet",
     },
     Event.BACKEND_FULL: {
         "backend": "name of the backend",

@@ -48,6 +48,8 @@ class Passage:
     replays: int = 0
     tls: str = ""
     """Version of TLS spoken with the server; empty: clear text."""
+    committed_at: float | None = None
+    """When the terminator left; None: it did not."""
 
 
 @dataclass(slots=True)
@@ -136,6 +138,8 @@ class Transaction:
             fields["replays"] = passage.replays
         if self.dot_at is not None:
             fields["answer_time"] = round(dialogue.now - self.dot_at, 4)
+        if passage.committed_at is not None:
+            fields["commit_time"] = round(dialogue.now - passage.committed_at, 4)
         if passage.reply is not None and ending.outcome == "delivered":
             found = _INTERNAL_ID.search(passage.reply.text)
             if found:

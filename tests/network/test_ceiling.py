@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from smtproxy.network.ceiling import STALE, Ceiling, Ceilings, Page, quieten
+from smtproxy.network.pace import SILENT
 from smtproxy.network.record_lock import LockFile
 
 BACKEND, SERVER = "exchange", "192.0.2.1:25"
@@ -127,11 +128,19 @@ def test_what_is_left_over_is_passed_on(two: Shared) -> None:
 
 def test_a_lowered_ceiling_is_everybodys(two: Shared) -> None:
     one, other = two.workers
-    one.lower(0, now=100.0)
-    assert (other.ceiling, other.raise_after(10.0, 109.0)) == (1, False)
-    assert other.raise_after(10.0, 110.0)
-    assert not one.raise_after(10.0, 110.0)
-    assert (one.ceiling, one.raise_after(10.0, 200.0)) == (2, False)
+    one.change(0)
+    assert other.ceiling == 1
+    other.change(99)
+    assert (one.ceiling, one.limit) == (2, 2)
+
+
+def test_one_worker_judges_for_all_on_one_clock() -> None:
+    shared = Shared(1, 2).page
+    early, late = Ceiling(shared, 0, offset=0.0), Ceiling(shared, 1, offset=100.0)
+    assert early.judges(1000.0)
+    assert not late.judges(900.0 + SILENT - 0.1)
+    assert late.judges(900.0 + SILENT)
+    assert not early.judges(1000.0 + SILENT)
 
 
 def test_times_of_workers_are_compared_on_one_clock() -> None:
@@ -150,7 +159,7 @@ def test_a_reload_sets_the_limit_for_those_who_live(lowered: int | None, limit: 
     shared = Shared(8, 1)
     (worker,) = shared.workers
     if lowered is not None:
-        worker.lower(lowered, now=1.0)
+        worker.change(lowered)
     assert worker.take(1.0)
     shared.all.allow(BACKEND, SERVER, limit)
     assert (worker.ceiling, worker.held, shared.page.limit) == (ceiling, 1, limit)

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from smtproxy.network.ceiling import Ceiling, Ceilings, quieten
 from smtproxy.network.link import Link
-from smtproxy.network.pool import FIRST_PAUSE, RAISE_AFTER, RECALL_AFTER, Place, Pool, Server, Sighting, Waiter, resolve
+from smtproxy.network.pool import FIRST_PAUSE, RECALL_AFTER, Place, Pool, Server, Sighting, Waiter, resolve
 from smtproxy.network.record_lock import LockFile
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.warm import WarmConnections
@@ -369,7 +369,7 @@ async def test_no_connection_is_kept_that_is_in_the_way(mock_clock: MockClock, w
         elif why == "down":
             here.first.down = True
         elif why == "lowered":
-            here.first.places.lower(1, trio.current_time())
+            here.first.places.change(1)
         else:
             assert here.keep(other)
         assert not here.keep(place)
@@ -447,12 +447,41 @@ async def test_a_lowered_ceiling_is_raised_slowly_and_serves_the_line(mock_clock
         here.pool.give_back(refused)
         waiters = [here.waiter() for _ in range(3)]
         served = [[one.place is not None for one in waiters]]
-        for seconds in (RAISE_AFTER - 0.1, RAISE_AFTER, 2 * RAISE_AFTER - 0.1, 2 * RAISE_AFTER, 9 * RAISE_AFTER):
-            here.pool.tend(seconds)
-            served.append([one.place is not None for one in waiters])
-        none, one, two = [False] * 3, [True, False, False], [True, True, False]
-        assert served == [none, none, one, one, two, two]
+        for second in range(1, 60):
+            here.pool.tend(float(second))
+            now = [one.place is not None for one in waiters]
+            if now != served[-1]:
+                served.append(now)
+        assert served == [[False] * 3, [True, False, False], [True, True, False]]
         assert here.first.ceiling == 4
+        changes = [(line["before"], line["ceiling"], line["because"]) for line in here.journal.of(Event.BACKEND_PACE)]
+        assert changes == [(2, 3, "room"), (3, 4, "room")]
+
+
+MESSAGE = {"server": str(FIRST), "by": "backend", "backend_reply": "250 OK", "recipients": (), "commit_time": 0.1}
+
+
+async def test_a_server_that_has_too_much_to_do_gets_half(mock_clock: MockClock) -> None:
+    async with ground(places=8) as here:
+        for _ in range(8):
+            here.place()
+        here.pool.tend(1.0)
+        here.pool.heard(MESSAGE | {"backend_reply": "452 4.3.1 Insufficient system resources"})
+        here.pool.heard(MESSAGE | {"server": "elsewhere:25", "backend_reply": "452 4.3.1 no"})
+        here.pool.tend(2.0)
+        assert here.first.ceiling == 4
+        line = here.journal.one(Event.BACKEND_PACE)
+        assert (line["before"], line["ceiling"], line["because"], line["pace"]) == (8, 4, "strained", None)
+
+
+async def test_its_pace_is_learned_from_the_answers_to_the_final_dot(mock_clock: MockClock) -> None:
+    async with ground(places=8) as here:
+        here.pool.tend(1.0)
+        for number in range(100):
+            here.pool.heard(MESSAGE | ({"by": "policy"} if number % 2 else {}))
+        here.pool.tend(2.5)
+        assert here.first.admission.usual == pytest.approx(0.1)
+        assert here.journal.of(Event.BACKEND_PACE) == []
 
 
 async def test_down_is_told_once_with_its_reason_and_wakes_the_probe(mock_clock: MockClock) -> None:

@@ -8,8 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from smtproxy.network.driver import Session
-from smtproxy.network.pool import RAISE_AFTER
 from smtproxy.network.sweeper import INTERVAL, answer, sweep
+from smtproxy.policy.admission import RAISE_AFTER
 from smtproxy.sample.script import Point, Rule, Script
 from smtproxy.session.limits import LIMITS
 from tests.network.stage import ENVELOPE, LETTER, Guest, Stage, quiet, stage, until
@@ -80,9 +80,8 @@ async def test_holders_are_asked_for_their_places_while_others_wait(mock_clock: 
 async def test_pools_are_tended(mock_clock: MockClock) -> None:
     async with stage(warm=1) as here, sweeping(here):
         assert (await here.mail(LETTER)).code == 250
-        here.server.places.lower(here.server.ceiling - 1, trio.current_time())
-        for _ in range(round(RAISE_AFTER)):
-            assert here.server.ceiling < here.pool.max_connections
+        here.server.places.change(here.server.ceiling - 1)
+        for _ in range(round(2 * RAISE_AFTER)):
             await here.pass_time(INTERVAL)
         assert here.server.ceiling == here.pool.max_connections
         await until(lambda: here.server.open == 0)

@@ -62,13 +62,14 @@ def test_the_full_line() -> None:
     facts.proxy = "192.0.2.1"
     facts.message = MessageFacts(10, bare_newlines=False, dot_line=False, received=2, message_id="<1@x>")
     fields = made.fields(
-        facts, SETTINGS, Ending("delivered", "backend", _QUEUED), Passage(_QUEUED, "b:25", 1, "TLSv1.3")
+        facts, SETTINGS, Ending("delivered", "backend", _QUEUED), Passage(_QUEUED, "b:25", 1, "TLSv1.3", NOW - 0.5)
     )
     assert set(fields) == set(FIELDS[Event.MESSAGE]) - {"evidence"}
     assert (fields["internal_id"], fields["internal_host"]) == ("5111011082268", "mx1.example.org")
     assert fields["framing"] == "BDAT to DATA"
     assert (fields["size"], fields["received"], fields["message_id"]) == (10, 2, "<1@x>")
     assert (fields["parameters"], fields["replays"], fields["answer_time"]) == ("SIZE=10 SMTPUTF8", 1, 1.0)
+    assert fields["commit_time"] == 0.5
 
 
 def test_internal_ids_are_read_from_a_delivery_only() -> None:

@@ -80,6 +80,13 @@ class Backend(BaseModel):
         Count,
         Field(description="Connections per server, warm ones and probes included. Exchange allows 20 per source."),
     ] = 16
+    min_connections: Annotated[
+        Count,
+        Field(
+            description="How many there may always be. Between the two the proxy finds out how many the server stands: "
+            "by how fast it answers, and by what it says. As many as max_connections: nothing is adapted."
+        ),
+    ] = 2
     open: Annotated[
         OpenMode,
         member_of(OpenMode),
@@ -137,6 +144,14 @@ class Backend(BaseModel):
         if weights and servers and len(weights) != len(servers):
             raise ValueError(f"one number for each server: there are {len(weights)}, and servers has {len(servers)}")
         return weights
+
+    @field_validator("min_connections", mode="after")
+    @classmethod
+    def _not_above_the_ceiling(cls, least: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_connections", least)
+        if least > most:
+            raise ValueError(f"must not be above max_connections, which is {most}")
+        return least
 
     @field_validator("idle", mode="after")
     @classmethod

@@ -53,6 +53,9 @@ def test_idle_default_gives_way_to_a_low_ceiling() -> None:
     """Nobody who lowers max_connections has to know of `idle`; who sets both must mean it."""
     assert read(max_connections=1).idle.connections == 4
     assert read(max_connections=1, idle={"connections": 1}).idle.connections == 1
+    assert read(max_connections=1).min_connections == 2  # what is not written is no mistake
+    with pytest.raises(ValidationError, match="must not be above max_connections, which is 3"):
+        read(max_connections=3, min_connections=4)
     with pytest.raises(ValidationError, match="more than max_connections"):
         read(max_connections=1, idle={"connections": 2})
 

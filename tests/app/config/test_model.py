@@ -71,7 +71,8 @@ CONTRACT = {
     },
     "listeners.tls": {"certificate", "key"},
     "backends": {
-        "servers", "weights", "max_connections", "open", "lease", "idle", "tls", "tls_ca", "tls_name", "tls_oldest",
+        "servers", "weights", "max_connections", "min_connections", "open", "lease", "idle", "tls", "tls_ca",
+        "tls_name", "tls_oldest",
         "chunking", "trace_header",
     },
     "backends.idle": {"connections", "seconds"},
