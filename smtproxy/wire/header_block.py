@@ -43,7 +43,7 @@ _FOLD: Final = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _FIELD: Final = re.compile(rb"(?<![^\r\n])([!-9;-~]++)[ \t]*+:((?:[^\r\n]++|(?:\r\n|\r|\n)(?=[ \t]))*)")
 _ENCODED_WORD: Final = re.compile(r"=\?[^\s?]*+\?[^\s?]*+\?[^\s?]*+\?=")  # RFC 2047 2
 _PIECES: Final = re.compile(r'"(?:[^"\\]++|\\.)*"|\\.|[()]|[^"\\()]++|"|\\', re.DOTALL)
-_DOMAIN: Final = re.compile(r'@\s*+(\[[^\]]*+\]|[^\s<>()\[\]:;@\\,"\x00-\x1f\x7f]++)')
+_DOMAIN: Final = re.compile(r'@\s*+(\[[^\[\]]*+\]|[^\s<>()\[\]:;@\\,"\x00-\x1f\x7f]++)')
 # What nearly all mail has: nobody reads it in two ways, and it needs no parser (70 microseconds).
 _ATEXT: Final = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"

@@ -206,6 +206,7 @@ _U = "\u00fc"
         "".join(f"<a@{_U}{number}.{'.'.join([_U] * 100)}>," for number in range(150)).encode(),
         "".join(f"<a@{_U * 60}{number}.{'.'.join([_U * 25] * 4)}>," for number in range(150)).encode(),
         f"a@{'.'.join([_U * 20] * 1500)}".encode(),
+        b"@[" * 32_000,
     ],
 )
 def test_three_hostile_froms_are_read_between_two_other_sessions(value: bytes) -> None:
