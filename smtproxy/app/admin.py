@@ -4,62 +4,112 @@ Each worker listens on a socket of its own in `server.state`, since each has sou
 of JSON, and so is the answer. The file modes are the only lock: whoever may connect may ask.
 """
 
+import errno
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
 from smtproxy.lookups.recipients.combined import Recipients
-from smtproxy.session.records import Event, Journal
+from smtproxy.network.boundary import Surviving
+from smtproxy.network.sockets import EXHAUSTED
+from smtproxy.session.records import Journal
 
 WORDS: Final = ("show", "refresh", "forget")
 _LONGEST: Final = 4096
 """Octets of a question: an address has 254 (RFC 5321 4.5.3.1.3)."""
-_QUESTION_TIME: Final = 5.0
-"""Seconds that whoever connects has for its question."""
+QUESTION_TIME: Final = 5.0
+"""Seconds that whoever connects has for its question, and then for taking the answer."""
+MOST: Final = 8
+"""Questions at once. Each has a descriptor, of those that are kept for what is few."""
+BACKLOG: Final = 8
+"""Those that wait in the kernel's queue."""
+PAUSE: Final = 0.1
+"""Seconds to wait when no connection can be accepted."""
+WHERE: Final = "admin socket"
 _ANSWER_TIME: Final = 120.0
 """Seconds until the command gives a worker up: a refresh reads directories, of which each server has its `timeout`."""
 
+LONGEST_PATH: Final = 107
+"""Octets of the path of a socket that the kernel takes. unix(7)"""
+
 Rows = Sequence[Mapping[str, object]]
+
+
+@contextmanager
+def within_reach(path: Path) -> Iterator[str]:
+    """Yield a name for the socket at a path, whose own may be too long for the kernel. Raises OSError."""
+    if len(os.fsencode(path)) <= LONGEST_PATH:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 async def listen(state: Path, known: Recipients, journal: Journal) -> None:
     """Answer questions to this worker, for ever. A worker that cannot listen serves mail all the same."""
     path = state / f"worker-{os.getpid()}.sock"
-    path.unlink(missing_ok=True)  # of a worker that was killed, and had our number
-    try:
-        with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-            await sock.bind(str(path))
-            path.chmod(0o600)  # nobody can connect before it listens
-            sock.listen(8)
-            await trio.serve_listeners(partial(_serve, known, journal), [trio.SocketListener(sock)])
-    except OSError as error:
-        journal.record(Event.CRASH, {"where": "admin socket", "error": error, "traceback": error.__traceback__})
-    finally:
-        path.unlink(missing_ok=True)
+    with Surviving(journal, WHERE):
+        try:
+            path.unlink(missing_ok=True)  # of a worker that was killed, and had our number
+            with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+                with within_reach(path) as name:
+                    await sock.bind(name)
+                path.chmod(0o600)  # nobody can connect before it listens
+                sock.listen(BACKLOG)
+                await _accept(sock, known, journal)
+        finally:
+            path.unlink(missing_ok=True)
 
 
-async def _serve(known: Recipients, journal: Journal, stream: trio.SocketStream) -> None:
+async def _accept(sock: trio.socket.SocketType, known: Recipients, journal: Journal) -> None:
+    """Accept for ever; whoever is one too many waits in the kernel's queue. Raises OSError."""
+    places = trio.Semaphore(MOST)
+    async with trio.open_nursery() as nursery:
+        while True:
+            await places.acquire()
+            try:
+                client, _ = await sock.accept()
+            except OSError as error:
+                places.release()
+                if error.errno not in EXHAUSTED and error.errno != errno.ECONNABORTED:
+                    raise
+                await trio.sleep(PAUSE)
+                continue
+            nursery.start_soon(_serve, trio.SocketStream(client), known, journal, places)
+
+
+async def _serve(stream: trio.SocketStream, known: Recipients, journal: Journal, places: trio.Semaphore) -> None:
     try:
-        line = b""
-        with trio.move_on_after(_QUESTION_TIME):
-            while not line.endswith(b"\n") and len(line) <= _LONGEST:
-                octets = await stream.receive_some(_LONGEST)
-                if not octets:
-                    return
-                line += octets
-        await stream.send_all(json.dumps(await _answer(known, line)).encode() + b"\n")
-    except trio.BrokenResourceError:
-        return  # whoever asked is gone
-    except Exception as error:  # noqa: BLE001 - no question may end the worker, which serves mail
-        journal.record(Event.CRASH, {"where": "admin socket", "error": error, "traceback": error.__traceback__})
+        with Surviving(journal, WHERE), suppress(trio.BrokenResourceError):  # whoever asked is gone
+            line = await _question(stream)
+            if line:
+                octets = json.dumps(await _answer(known, line)).encode() + b"\n"
+                with trio.move_on_after(QUESTION_TIME):
+                    await stream.send_all(octets)
     finally:
+        places.release()
         await trio.aclose_forcefully(stream)
+
+
+async def _question(stream: trio.SocketStream) -> bytes:
+    """Read a line; what has come of it when it is too late or too long; nothing from whoever closes before its end."""
+    line = b""
+    with trio.move_on_after(QUESTION_TIME):
+        while not line.endswith(b"\n") and len(line) <= _LONGEST:
+            octets = await stream.receive_some(_LONGEST)
+            if not octets:
+                return b""
+            line += octets
+    return line or b"\n"
 
 
 async def _answer(known: Recipients, line: bytes) -> Rows:
@@ -89,9 +139,13 @@ def ask_workers(state: Path, word: str, address: str) -> dict[str, Rows]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_ANSWER_TIME)
             try:
-                sock.connect(str(path))
+                with within_reach(path) as name:
+                    sock.connect(name)
             except (ConnectionRefusedError, FileNotFoundError):
                 continue  # it was killed, and its socket is left
+            except BlockingIOError:
+                answers[path.stem] = [{"says": "is asked by too many at once"}]
+                continue
             except OSError as error:
                 answers[path.stem] = [{"says": f"cannot be asked: {error.strerror or error}"}]
                 continue
@@ -111,6 +165,8 @@ def _asked(sock: socket.socket, word: str, address: str) -> Rows:
 
 def written(rows: Rows) -> str:
     """Write an answer for people, a line for each source."""
+    if not rows:
+        return "  no source of recipients has anything to do with that\n"
     return "".join(f"  {_row(row)}\n" for row in rows)
 
 

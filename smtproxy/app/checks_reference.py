@@ -20,7 +20,7 @@ from smtproxy.policy import facts
 from smtproxy.policy.checks import CHECKS
 from smtproxy.policy.findings import CheckSpec
 from smtproxy.policy.replies import TABLE, Reason, Wording, deferred
-from smtproxy.policy.rules.bounds import LARGEST_LOOPED_PATTERN, LARGEST_PATTERN, LONGEST
+from smtproxy.policy.rules.bounds import CATEGORY, LARGEST_LOOPED_PATTERN, LARGEST_PATTERN, LONGEST
 from smtproxy.policy.rules.variables import LONGEST_LIST, LONGEST_TEXT, STAGES, VARIABLES, kinds
 from smtproxy.session.verdicts import Stage
 
@@ -87,9 +87,9 @@ Each rule is a judgement called `rule:big-from-strangers`, in the log, for `[[ex
   it.
 * **Bounds**: {LONGEST} characters an expression, 32 levels, 10,000 steps of loops (beyond that it cannot tell,
   and `on_error` says what follows), patterns of {LARGEST_PATTERN} places in all, their repetitions written out
-  ({LARGEST_LOOPED_PATTERN} with a loop, none with several). Of what a peer sends a rule sees {LONGEST_TEXT}
-  characters of a text and {LONGEST_LIST} elements of a list. `map`, `filter`, `has` and the `+` of texts are not
-  offered.
+  and a category of Unicode (`\\pL`) counted as {CATEGORY} of them ({LARGEST_LOOPED_PATTERN} with a loop, none with
+  several). Of what a peer sends a rule sees {LONGEST_TEXT} characters of a text and {LONGEST_LIST} elements of a
+  list. `map`, `filter`, `has` and the `+` of texts are not offered.
 
 `stage` says when it can be judged, and by that which names there are.
 """

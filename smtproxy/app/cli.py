@@ -8,10 +8,13 @@ Must never show a traceback for a mistake in a command line or a configuration.
 import argparse
 import os
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from gzip import GzipFile
+from io import BufferedReader
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from smtproxy import __version__
 from smtproxy.app.config import Config, ConfigErrors, load
@@ -23,6 +26,8 @@ NOT_SO = 1
 
 MISTAKE = 2
 """Exit status for a wrong command line or configuration: the one argparse has, too."""
+
+_GZIP = b"\x1f\x8b"
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells count: 128 and the number of SIGINT."""
@@ -142,13 +147,16 @@ def _explain(asked: argparse.Namespace) -> int:
         print("explain needs an ID, or --client ADDRESS", file=sys.stderr)
         return MISTAKE
     from smtproxy.app.explain import MOST, explain  # noqa: PLC0415 - nobody else needs them, nor what they load
-    from smtproxy.app.recordings import recordings  # noqa: PLC0415
+    from smtproxy.app.recordings import Reading, recordings  # noqa: PLC0415
 
     config = None if asked.config is None else load(asked.config)
+    bracketed = asked.id.startswith("[") and asked.id.endswith("]")
+    name = asked.id[1:-1] if bracketed else asked.id  # as it stands in a reply
+    reading = Reading(name)
     with _log(asked.log) as log:
-        found = list(islice((one for one in recordings(log) if one.is_called(asked.id)), MOST + 1))
+        found = list(islice((one for one in recordings(log, reading) if one.is_called(name)), MOST + 1))
     if not found:
-        print(f"there is no decision of {asked.id} in this log", file=sys.stderr)
+        print(f"there is no decision of {name} in this log: {reading}", file=sys.stderr)
         return NOT_SO
     lines = [line for one in found[:MOST] for line in ("", *explain(one, config))][1:]
     if len(found) > MOST:
@@ -159,27 +167,38 @@ def _explain(asked: argparse.Namespace) -> int:
 
 
 def _replay(asked: argparse.Namespace) -> int:
-    from smtproxy.app.recordings import recordings  # noqa: PLC0415 - as above
+    from smtproxy.app.recordings import Reading, recordings  # noqa: PLC0415 - as above
     from smtproxy.app.replay import replay, report  # noqa: PLC0415
 
     config, against = load(asked.config), None if asked.against is None else load(asked.against)
+    reading = Reading()
     with _log(asked.log) as log:
-        made = replay(recordings(log), config, against)
-    _print(report(made))
-    return NOT_SO if made.differing or made.unverified else 0
+        made = replay(recordings(log, reading), config, against)
+    _print([*report(made), *([f"  nothing was there to judge: {reading}"] if not made.lines else [])])
+    return NOT_SO if made.differing or made.unverified or not made.judged else 0
 
 
 @contextmanager
 def _log(file: str) -> Iterator[BinaryIO]:
-    """Open a log. Raises LogError."""
-    if file == "-":
-        yield sys.stdin.buffer
-        return
+    """Open a log, which gzip may have compressed. Raises LogError, for what is found out while it is read, too."""
+    if file == "-" and sys.stdin.isatty():
+        print("the log is read from this terminal: --log names a file", file=sys.stderr)
+    with nullcontext(cast("BufferedReader", sys.stdin.buffer)) if file == "-" else _opened(file) as log:
+        try:
+            yield cast("BinaryIO", GzipFile(fileobj=log)) if log.peek(2)[:2] == _GZIP else log
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(file, error) from None
+
+
+def _opened(file: str) -> BufferedReader:
     try:
-        with open(file, "rb") as log:  # noqa: PTH123 - Path.open refuses nothing that this would not
-            yield log
+        return open(file, "rb")  # noqa: PTH123 - Path.open refuses nothing that this would not
     except (OSError, ValueError) as error:
-        raise LogError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: str, error: Exception) -> "LogError":
+    return LogError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 class LogError(Exception):

@@ -21,13 +21,13 @@ def command(config: Config, word: str, address: str) -> int:
         return MISTAKE
     state = config.server.state
     answers = {} if state is None else ask_workers(state, word, address)
+    why = "server.state is not set, where workers listen" if state is None else f"no worker listens in {state}"
     if not answers and word == "show":
-        answers = {"no worker runs here, so the sources themselves were asked": trio.run(_ask_sources, config, address)}
+        answers = {f"{why}, so the sources themselves were asked": trio.run(_ask_sources, config, address)}
     for name, rows in answers.items():
         sys.stdout.write(f"{name}\n{written(rows)}")
     if not answers:
-        why = "server.state is not set, where they listen" if state is None else f"none listens in {state}"
-        sys.stderr.write(f"smtproxy: there is no running worker: {why}\n")
+        sys.stderr.write(f"smtproxy: there is no worker to be asked: {why}\n")
         return FAILED
     return 0
 

@@ -71,9 +71,10 @@ def asked_for(options: Mapping[str, Any], config: Config) -> tuple[Listener, Ask
 
 def _path(option: str, text: str) -> Path:
     try:
-        found, rest = parse_path(text.encode())
+        found, rest = parse_path(text.encode(errors="surrogateescape"))
     except PeerError:
-        raise ValueError(f'{option}: "{text}" is no address') from None
+        shown = text.encode(errors="backslashreplace").decode()
+        raise ValueError(f'{option}: "{shown}" is no address') from None
     if rest:
         raise ValueError(f'{option}: "{text}" is more than an address')
     return found

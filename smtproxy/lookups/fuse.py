@@ -20,6 +20,7 @@ from ipaddress import ip_address
 
 import trio
 
+from smtproxy.network.boundary import Surviving
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.resolver import CachingResolver
 from smtproxy.session.records import Event, Journal
@@ -34,6 +35,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 300.0
 """Seconds between two looks at a list that is off; each pause is twice the one before."""
 OFF = "list_off"
 """Why a list says nothing, in a word."""
+CRASHED = "crashed"
+"""Why nobody knows, where a test ended by a bug."""
 _OUR_FAULT = frozenset({Status.DOWN, Status.BUDGET, Status.INVALID})
 """Nobody could be asked: that is no sign of the list."""
 
@@ -162,7 +165,7 @@ class Fuse:
             wrong, unsure = await self._look(whole=True)
             if not wrong and not unsure:
                 break
-            if not unsure:
+            if unsure in ("", CRASHED):
                 pause = min(pause * 2, LONGEST_PAUSE)
         self._resolver.forget(self._zone)
         self.off = ""
@@ -170,6 +173,11 @@ class Fuse:
 
     async def _look(self, *, whole: bool) -> tuple[str, str]:
         """Ask all points, or the one drawn by lot. Return what is wrong with the list, and why nobody knows."""
+        with Surviving(self._journal, "dns list"):
+            return await self._asked(whole=whole)
+        return "", CRASHED
+
+    async def _asked(self, *, whole: bool) -> tuple[str, str]:
         begun = trio.current_time()
         points = [(self._drawn(), False)]
         if whole:

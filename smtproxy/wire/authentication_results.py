@@ -155,7 +155,7 @@ class ForgedResults:
             end = _FIELD_END.search(data, at + self._scanned)
             stop = end.start() if end else len(data)
             if self._place is _Place.RESULTS and (end or stop - at > LONGEST_FIELD):
-                if self._is_ours(data[at:stop]):
+                if self._is_ours(data[at:stop], bare=end is not None and end[0] != b"\r\n"):
                     self.removed += 1
                     self._place = _Place.FORGED
                 else:
@@ -201,8 +201,9 @@ class ForgedResults:
         self._imagined -= imagined
         return octets[imagined:]
 
-    def _is_ours(self, element: bytes) -> bool:
-        whole = len(element) <= LONGEST_FIELD
+    def _is_ours(self, element: bytes, *, bare: bool = False) -> bool:
+        """Whether a field claims to be ours. `bare`: no CRLF ends it, and whoever knows nothing else reads on."""
+        whole = len(element) <= LONGEST_FIELD and not bare
         field = element[:LONGEST_FIELD].lstrip(b"\r\n")
         colon = _COLON.match(field)
         if colon is None:

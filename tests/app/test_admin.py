@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
-from smtproxy.app.admin import answer, ask_workers, listen, written
+from smtproxy.app.admin import BACKLOG, MOST, QUESTION_TIME, answer, ask_workers, listen, within_reach, written
 from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.learned import LearnedSettings, LearnedSource
 from smtproxy.lookups.recipients.spelling import Spelling
@@ -105,9 +106,82 @@ async def test_a_worker_that_cannot_listen_says_so_and_goes_on(tmp_path: Path) -
     assert journal.one(Event.CRASH)["where"] == "admin socket"
 
 
+async def test_a_socket_that_is_in_the_way_ends_no_worker(tmp_path: Path) -> None:
+    """Neither could it be removed, and the worker ended with all its sessions."""
+    path, journal = tmp_path / f"worker-{os.getpid()}.sock", FakeJournal()
+    path.mkdir()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, tmp_path, known(), journal)
+    assert journal.one(Event.CRASH)["where"] == "admin socket"
+
+
+async def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
+    """The kernel takes 107 octets, and the worker said "crash"."""
+    state = tmp_path / ("x" * 120)
+    state.mkdir()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, state, known(), FakeJournal())
+        path = state / f"worker-{os.getpid()}.sock"
+        with within_reach(path) as name:
+            await _until_there(Path(name))
+        (rows,) = (await trio.to_thread.run_sync(ask_workers, state, "show", "user@example.org")).values()
+        assert rows[0]["says"] == "does not exist"
+        nursery.cancel_scope.cancel()
+    assert list(state.iterdir()) == []
+
+
+async def test_many_who_ask_nothing_take_bounded_room_and_time(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Each took a descriptor of the worker's, and for ever if it did not read its answer."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, tmp_path, known(), FakeJournal())
+        path = tmp_path / f"worker-{os.getpid()}.sock"
+        await _until_there(path)
+        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - descriptors
+        idle = []
+        for _ in range(MOST + BACKLOG):
+            one = socket.socket(socket.AF_UNIX)
+            one.connect(str(path))
+            idle.append(one)
+            await wait_all_tasks_blocked()
+        assert len(os.listdir("/proc/self/fd")) == before + MOST + BACKLOG + MOST  # noqa: PTH208
+        async with await trio.open_unix_socket(str(path)) as stream:
+            begun = trio.current_time()
+            await stream.send_all(b'["forget","user@example.org"]\n')
+            assert b"forgotten" in await stream.receive_some()
+            assert QUESTION_TIME <= trio.current_time() - begun <= 3 * QUESTION_TIME
+        for one in idle:
+            one.close()
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_takes_no_answer_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    made = known()
+
+    async def endless() -> list[dict[str, object]]:
+        return [{"says": "x" * 10_000_000}]
+
+    monkeypatch.setattr(made, "refresh", endless)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listen, tmp_path, made, FakeJournal())
+        path = tmp_path / f"worker-{os.getpid()}.sock"
+        await _until_there(path)
+        async with await trio.open_unix_socket(str(path)) as stream:
+            await stream.send_all(b'["refresh",""]\n')
+            await trio.sleep(2 * QUESTION_TIME)
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.send_all(b"?")
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_no_question() -> None:
     with pytest.raises(ValueError, match="x"):
         await answer(known(), "show", "x")
+
+
+def test_no_answer_is_an_answer() -> None:
+    assert written([]) == "  no source of recipients has anything to do with that\n"
 
 
 def test_a_line_is_one_line() -> None:

@@ -1,5 +1,6 @@
 """The command line: exit status, what goes to which stream, and never a traceback for a mistake of the user's."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -153,3 +154,41 @@ def test_explain_and_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["replay", "-c", file, "--log", str(log)]) == 1, "what cannot be judged is not the same"
     assert main(["replay", "-c", file, "--log", str(tmp_path / "none")]) == 2
     assert "none: cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_log_in_which_nothing_can_be_found_is_not_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`replay` said "0 differ" of a log by gzip, by syslog, or of another program, and its status was 0."""
+    good = logs.line(logs.config(tmp_path), 1)
+    log, file = tmp_path / "log", str(tmp_path / "a.toml")
+    for octets, why in (
+        (b"", "the log is empty"),
+        (b"console\nlines\n", "smtproxy wrote none of its 2 lines; it must be the log in JSON"),
+        (
+            b'{"time":"2026-11-24T19:47:47Z","event":"starting"}\n',
+            "it has 1 lines of smtproxy, from 2026-11-24T19:47:47Z",
+        ),
+        (b'{"time":"2026-11-24T19:47:47Z","event":"session","session":"s1"}\n', ""),
+    ):
+        log.write_bytes(octets)
+        assert main(["replay", "-c", file, "--log", str(log)]) == 1
+        assert f"nothing was there to judge: {why}" in capsys.readouterr().out
+        assert main(["explain", "s1", "--log", str(log)]) == 1
+        assert (why or "1 of its lines are about that, and none has a decision") in capsys.readouterr().err
+    log.write_bytes(good + good[:-20])
+    assert main(["replay", "-c", file, "--log", str(log)]) == 1
+    assert "1 lines cannot be used: the end of the line is missing" in capsys.readouterr().out
+
+
+def test_logs_as_others_keep_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = logs.line(logs.config(tmp_path), 1)
+    log, file = tmp_path / "log", str(tmp_path / "a.toml")
+    for octets in (b"Nov 24 19:00:00 mx smtproxy[1]: " + good, gzip.compress(good)):
+        log.write_bytes(octets)
+        assert main(["replay", "-c", file, "--log", str(log)]) == 0
+        assert main(["explain", "[s1]", "-c", file, "--log", str(log)]) == 0, "as it stands in a reply"
+    for octets in (gzip.compress(good)[:-9], gzip.compress(good)[:20] + b"x" * 50):
+        log.write_bytes(octets)
+        assert main(["replay", "-c", file, "--log", str(log)]) == 2
+        assert "log: cannot be read: " in capsys.readouterr().err

@@ -25,20 +25,20 @@ def test_without_a_worker_the_sources_are_asked(
 ) -> None:
     assert main(["recipients", "show", f"{name}@example.org", "-c", _written(tmp_path)]) == 0
     first, of_file, together = capsys.readouterr().out.splitlines()
-    assert first == "no worker runs here, so the sources themselves were asked"
+    assert first == "server.state is not set, where workers listen, so the sources themselves were asked"
     assert of_file.startswith(f"  file (file): {says} [")
     assert together.startswith(f"  all together: {says} [")
 
 
 @pytest.mark.parametrize("word", [["refresh"], ["forget", "anna@example.org"]])
-@pytest.mark.parametrize(("server", "why"), [("", "server.state is not set"), ('state = "."', "none listens in")])
+@pytest.mark.parametrize(("server", "why"), [("", "server.state is not set"), ('state = "."', "no worker listens in")])
 def test_there_is_nobody_to_mend(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], word: list[str], server: str, why: str
 ) -> None:
     assert main(["recipients", *word, "-c", _written(tmp_path, server)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert f"there is no running worker: {why}" in said.err
+    assert f"there is no worker to be asked: {why}" in said.err
 
 
 @pytest.mark.parametrize("word", ["show", "forget"])

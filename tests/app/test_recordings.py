@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from smtproxy.app.recordings import recordings
+from smtproxy.app.recordings import Reading, recordings
 from tests.app.logs import config, line, log
 
 
@@ -42,3 +42,22 @@ def test_a_record_that_the_log_has_cut_is_not_taken_for_whole(tmp_path: Path) ->
     first, second = recordings(log(cut, more))
     assert (first.unreadable, first.decisions) == ("cut", ())
     assert (second.left_out, len(second.decisions)) == (7, 2)
+
+
+def test_a_line_without_its_end_is_counted(tmp_path: Path) -> None:
+    """Syslog cuts lines at 8 KiB; a replay that passed them over said that nothing differed."""
+    good = line(config(tmp_path), 1)
+    *cut, whole = recordings(log(good[:-20] + b"\n", good.replace(b"[", b"", 1), good[:60] + b"\n", good))
+    for one in cut:
+        assert (one.unreadable, one.decisions) == ("the end of the line is missing", ())
+        assert (one.left_out, one.is_called("s1")) == (0, False)
+    assert whole.id == "s1.1"
+
+
+def test_what_a_log_turned_out_to_be(tmp_path: Path) -> None:
+    reading = Reading("s2")
+    found = recordings(log(b"no JSON\n", line(config(tmp_path), 1), line(config(tmp_path), 2)), reading)
+    assert len(list(found)) == 2
+    assert (reading.lines, reading.ours, reading.named) == (3, 2, 1)
+    assert reading.first
+    assert reading.last >= reading.first

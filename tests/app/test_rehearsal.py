@@ -77,6 +77,7 @@ def test_a_message_is_judged_too(tmp_path: File, capsys: pytest.CaptureFixture[s
     [
         (["--client", "nobody", "--to", "a@b.test"], '--client: "nobody" is no address'),
         (["--client", "192.0.2.7", "--to", "a b"], '--to: "a b" is no address'),
+        (["--client", "192.0.2.7", "--to", "a\udcff@b.test"], r'--to: "a\udcff@b.test" is no address'),
         (["--client", "192.0.2.7", "--to", "<a@b.test> x"], '--to: "<a@b.test> x" is more than an address'),
         (["--client", "192.0.2.7", "--to", "a@b.test", "--listener", "x"], '--listener: there is none called "x"'),
         (

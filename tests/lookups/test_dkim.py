@@ -1,6 +1,7 @@
 """DKIM: signatures made by dkimpy, what dkimpy itself would let pass, and messages that want to be a burden."""
 
 import base64
+import hashlib
 import time
 
 import pytest
@@ -8,7 +9,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from smtproxy.lookups.dkim import LOOKUP, MOST_SIGNATURES
-from smtproxy.lookups.signed_message import LARGEST_MESSAGE
+from smtproxy.lookups.signed_message import LARGEST_HEADER, LARGEST_MESSAGE, MOST_KEY_RECORDS
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.inquiry import NotAtHand
 from smtproxy.policy.evidence import Known, Unknown
@@ -219,6 +220,36 @@ class TestBurdens:
         large = b"X: " + b"y" * 2_000_000 + b"\r\n" + signed()
         assert await LOOKUP.find(Session(Zone({}), body=large)) == _unreadable("header too large")
         assert time.process_time() - begun < 2
+
+    @pytest.mark.parametrize("canonical", [b"relaxed", b"simple"])
+    @pytest.mark.parametrize(
+        ("pad", "names"),
+        [
+            ([b"X%d: %s" % (number, b"a b " * 30) for number in range(1700)], [b"x%d" % n for n in range(250)]),
+            ([b"X: " + b"\r\n ".join([b"a " * 30] * 3500)], [b"x"]),
+        ],
+    )
+    async def test_large_headers_many_signatures_and_keys(
+        self, pad: list[bytes], names: list[bytes], canonical: bytes
+    ) -> None:
+        """Ten signatures of three keys each held one of two threads for 1.2 s."""
+        body_hash = base64.b64encode(hashlib.sha256(b"x\r\n").digest())
+        signatures = [
+            b"DKIM-Signature: v=1; a=rsa-sha256; c=%s; d=example.com; s=s%d; h=from:%s; bh=%s; b=%s\r\n"
+            % (canonical, number, b":".join(names), body_hash, b"A" * 684)
+            for number in range(MOST_SIGNATURES)
+        ]
+        key = rsa_key(4096)[1]
+        records: Records = {
+            (f"s{number}._domainkey.example.com", "TXT"): [f"{key}; n={other}" for other in range(MOST_KEY_RECORDS)]
+            for number in range(MOST_SIGNATURES)
+        }
+        message = b"".join([*signatures, b"From: joe@example.com\r\n", *(one + b"\r\n" for one in pad), b"\r\nx\r\n"])
+        assert len(message) > 0.85 * LARGEST_HEADER
+        begun = time.process_time()
+        found = await look(message, records)
+        assert [one.reason for one in found.found] == ["signature differs"] * MOST_SIGNATURES
+        assert time.process_time() - begun < 0.3
 
     @pytest.mark.parametrize("piece", [b" ", b"\r\n", b"x\r\n", b"\t\r\n", b"a "])
     async def test_large_bodies(self, piece: bytes) -> None:

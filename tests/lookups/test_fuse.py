@@ -8,6 +8,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from smtproxy.lookups.fuse import (
     ADDRESSES,
+    CRASHED,
     DOMAINS,
     FAILURES,
     FIRST_PAUSE,
@@ -223,3 +224,28 @@ async def test_a_list_of_another_kind_has_points_of_its_own(autojump_clock: Mock
     async with laboratory(network=FakeNetwork(zone)) as lab:
         points = Points("listed.example", "unlisted.example", domains=True)
         assert await fuse(lab, points).prove(now()) == ""
+
+
+async def test_a_bug_in_a_test_makes_the_list_unsure_and_ends_no_worker(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nursery is that of everything in the background: an exception in it was the end of the worker."""
+
+    async def crash(_name: str, _kind: str) -> Answer:
+        raise ValueError("odd")
+
+    async with laboratory(network=FakeNetwork(otherwise=FakeList())) as lab:
+        one, answer = fuse(lab), now()
+        with monkeypatch.context() as patched:
+            patched.setattr(lab.resolver, "ask_anew", crash)
+            assert await one.prove(answer) == CRASHED
+            one.trip("mad")
+            await trio.sleep(LONGEST_PAUSE)
+            assert one.off == "mad"
+            assert 2 <= len(lab.journal.of(Event.CRASH)) <= 7
+        await trio.sleep(2 * LONGEST_PAUSE)
+        assert not one.off
+        assert await one.prove(now()) == ""
+        crash_line = lab.journal.of(Event.CRASH)[0]
+        assert (crash_line["where"], str(crash_line["error"])) == ("dns list", "odd")
+        assert crash_line["traceback"] is not None

@@ -41,6 +41,23 @@ def test_look(message: bytes, facts: HeaderBlock) -> None:
     assert look(message, NOW) == facts
 
 
+@pytest.mark.parametrize(
+    ("message", "domains"),
+    [
+        (b"X: y\n\nz\r\nFrom: a@b.example\r\n\r\nFrom: no@c.example\r\n", ("b.example",)),
+        (b"X: y\r\rz\r\nFROM : a@b.example", ("b.example",)),
+        (b"\nz\r\nFrom: a@b.example\r\n\r\n", ("b.example",)),
+        (b"From: a@b.example\n\r\nz\r\nFrom: c@d.example\r\n\r\n", ("b.example", "d.example")),
+        (b"From: a@b.example\r\n\r\nz\n\r\nFrom: no@c.example\r\n\r\n", ("b.example",)),
+        (b"From: a@b.example\n\nz\nFrom: no@c.example\n\n", ("b.example",)),
+        (b"\r\nz\r\nFrom: no@c.example\r\n\r\n", ()),
+    ],
+)
+def test_an_author_behind_an_empty_line_of_bare_newlines(message: bytes, domains: tuple[str, ...]) -> None:
+    """By BDAT they go through, and who takes nothing but CRLF for a newline shows an author that DMARC never saw."""
+    assert look(message, NOW).from_domains == domains
+
+
 async def test_lookup_waits_for_the_message() -> None:
     session = Session(Zone({}), now=NOW, body=GOOD + b"\r\nbody", quick=True)
     with pytest.raises(NotAtHand):

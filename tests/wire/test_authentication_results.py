@@ -162,6 +162,19 @@ class TestForgedResults:
         for pieces in every_cut(b"X: a" + newline * 2 + forged + b"\r\n\r\n" + forged):
             assert through(pieces) == (b"X: a" + newline + b"\r\n\r\n" + forged, 1)
 
+    @pytest.mark.parametrize("newline", [b"\n", b"\r"])
+    def test_whoever_takes_only_crlf_for_a_newline_reads_on(self, newline: bytes) -> None:
+        """By BDAT bare newlines go through, and our id stood behind one where nobody looked."""
+        for behind in (b"mx.example.org; spf=pass", b'"mx.example.org"; spf=pass', b"(x)mx.example.org;spf=pass"):
+            for front in (b"", b" ", b"\r\n\t", b'"', b"("):
+                message = b"A: b\r\nAuthentication-Results:" + front + newline + behind + b"\r\n\r\n"
+                filtered = ForgedResults("mx.example.org")
+                assert filtered.feed(message) + filtered.finish() == b"A: b" + newline + behind + b"\r\n\r\n"
+                assert filtered.removed == 1
+        honest = b"Authentication-Results: other.example; none" + newline + b"A: b" + newline * 2
+        filtered = ForgedResults("mx.example.org")
+        assert filtered.feed(honest) + filtered.finish() == honest
+
     def test_a_message_without_header(self) -> None:
         for pieces in every_cut(b"\r\n" + FORGED[0]):
             assert through(pieces) == (b"\r\n" + FORGED[0], 0)

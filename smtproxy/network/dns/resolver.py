@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import trio
 
+from smtproxy.network.boundary import Surviving
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.cache import Cache, Key
 from smtproxy.network.dns.exchange import Exchange, Silence, Wire
@@ -15,7 +16,7 @@ from smtproxy.network.dns.packet import question
 from smtproxy.network.dns.servers import Servers
 from smtproxy.network.inquiry import NotAtHand
 from smtproxy.network.sockets import Endpoint
-from smtproxy.session.records import Event, Journal
+from smtproxy.session.records import Journal
 
 SHORTEST_TTL = 1.0
 """Seconds that each answer is kept, so that one session gets the same answer twice."""
@@ -111,18 +112,18 @@ class CachingResolver:
         self.cache.forget(_key(zone))
 
     async def _fly(self, key: Key, octets: bytes, flight: Flight) -> None:
+        answer = Answer(Status.SERVFAIL)
         try:
-            until = trio.current_time() + self._settings.timeout
-            with trio.move_on_at(until):
-                await self._take_place()
-                flight.placed = True
-            if flight.placed:
-                flight.answer = await self._question(octets, until)
-            flight.answer = self._remember(key, flight.answer)
-        except Exception as error:  # noqa: BLE001 - one question must not end the process's background
-            flight.answer = Answer(Status.SERVFAIL)
-            self._journal.record(Event.CRASH, {"where": "dns", "error": f"{type(error).__name__}: {error}"})
+            with Surviving(self._journal, "dns"):
+                until = trio.current_time() + self._settings.timeout
+                with trio.move_on_at(until):
+                    await self._take_place()
+                    flight.placed = True
+                if flight.placed:
+                    flight.answer = await self._question(octets, until)
+                answer = self._remember(key, flight.answer)
         finally:
+            flight.answer = answer
             if flight.placed:
                 self._places.release()
             del self._flights[key]

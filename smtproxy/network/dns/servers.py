@@ -10,6 +10,8 @@ from pathlib import Path
 
 import trio
 
+from smtproxy.network.boundary import Surviving
+from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.exchange import Exchange, Silence
 from smtproxy.network.dns.packet import question
 from smtproxy.network.sockets import Endpoint
@@ -76,7 +78,9 @@ class Servers:
         """Ask it until it answers."""
         pause = FIRST_PAUSE
         while True:
-            found = await self._exchange(server.endpoint, _ROOT, PROBE_TIME)
+            found: Answer | Silence = Answer(Status.SERVFAIL)  # one that says what nobody can read is there
+            with Surviving(self._journal, "dns"):
+                found = await self._exchange(server.endpoint, _ROOT, PROBE_TIME)
             if not isinstance(found, Silence):
                 break
             if not server.down:

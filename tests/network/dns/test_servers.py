@@ -117,3 +117,24 @@ def test_servers_of_the_system(text: str, servers: list[str], tmp_path: Path) ->
 
 def test_no_resolv_conf_means_this_machine(tmp_path: Path) -> None:
     assert [str(one) for one in system_servers(tmp_path / "none")] == ["127.0.0.1:53"]
+
+
+async def test_a_bug_ends_no_worker_and_the_server_is_watched_again(autojump_clock: MockClock) -> None:
+    """The nursery is that of everything in the background: an exception in it was the end of the worker."""
+    asked = 0
+
+    async def exchange(server: Endpoint, octets: bytes, patience: float) -> Answer | Silence:
+        nonlocal asked
+        if octets != ROOT:
+            return Silence.UNREACHABLE
+        asked += 1
+        raise ValueError("odd packet")
+
+    async with laboratory() as lab:
+        lab.resolver._exchange = lab.resolver._servers._exchange = exchange
+        for number in range(2):
+            assert (await lab.resolver.ask(f"{number}.test", "A")).status is Status.TIMEOUT
+        crash = lab.journal.of(Event.CRASH)[0]
+        assert (crash["where"], str(crash["error"])) == ("dns", "odd packet")
+        assert crash["traceback"] is not None
+        assert asked > 1

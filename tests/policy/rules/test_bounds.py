@@ -6,6 +6,7 @@ from smtproxy.policy.rules.bounds import (
     LARGEST_LOOPED_PATTERN,
     LARGEST_PATTERN,
     LONGEST,
+    as_matched,
     in_one_line,
     names,
     pattern_size,
@@ -68,6 +69,11 @@ def test_a_pattern_from_a_peer(expression: str) -> None:
         "hello.matches('((a{10}){10}){10}')",
         " || ".join(["hello.matches('[a-z]{300}')"] * 2),
         f"names.exists(n, n.matches('a{{{LARGEST_LOOPED_PATTERN + 1}}}'))",
+        r"hello.matches(r'\pL{6}')",
+        r"hello.matches('\\p{Greek}{6}')",
+        r"hello.matches(r'([^\d\PL]?){6}b')",
+        r"names.exists(n, n.matches(r'\pL'))",
+        f"hello.matches('[{''.join(chr(0x4E00 + 3 * number) for number in range(600))}]{{20}}')",
     ],
 )
 def test_patterns_too_large(expression: str) -> None:
@@ -100,10 +106,36 @@ def test_the_longest_expression() -> None:
         ("a{0}b", 2),
         ("((a{10}){10}){10}", 1000),
         ("a)b(", 3),
+        (r"\pL", 100),
+        (r"\p{Greek}{2}x", 201),
+        (r"[a-z\PL\pN]", 200),
+        (r"[a-zA-Z0-9._-]{3}", 3),
+        ("[abcdefghijklmnopqrstuvwxyz0123456789]", 2),
+        (r"\\pL", 3),
     ],
 )
 def test_places_of_a_pattern(pattern: str, places: int) -> None:
     assert pattern_size(pattern) == places
+
+
+@pytest.mark.parametrize(
+    ("written", "pattern"),
+    [
+        ('"a"', "a"),
+        (r"r'\d'", r"\d"),
+        (r"'\\d\\\\'", r"\d\\"),
+        (r'"""\"a\n"""', '"a\\n'),
+        (r"'\x5cpL'", None),
+        (r"'a\u007b600}'", None),
+        (r"'\134pL'", None),
+        (r"'\\x41'", r"\x41"),
+        (r"R'\x41'", r"\x41"),
+    ],
+)
+def test_a_pattern_as_it_is_matched(written: str, pattern: str | None) -> None:
+    assert as_matched(written) == pattern
+    said = too_much(f"hello.matches({written})")
+    assert said.startswith("write a pattern as r") if pattern is None else said == ""
 
 
 def test_texts_are_told_from_code() -> None:
