@@ -15,7 +15,7 @@ from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
 from smtproxy.lookups.recipients.combined import Recipients, Scope
-from smtproxy.lookups.recipients.directory import read_all
+from smtproxy.lookups.recipients.directory import LdapDirectory
 from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.lookups.recipients.ldap import LdapSource
 from smtproxy.lookups.recipients.learned import LearnedSource
@@ -73,7 +73,8 @@ def recipients(config: Config, journal: Journal, state: Path | None) -> Recipien
     """
     table = config.recipients
     domains = {domain for listener in config.listeners for domain in listener.domains}
-    scope = Scope(None if "*" in domains else frozenset(domains), frozenset(table.catch_all))
+    ours = None if "*" in domains else frozenset(domains)
+    scope = Scope(ours, frozenset(table.catch_all))
     made: list[Source] = []
     for one in table.sources:
         if one.kind == "file":
@@ -81,8 +82,8 @@ def recipients(config: Config, journal: Journal, state: Path | None) -> Recipien
         elif one.kind == "learned":
             made.append(LearnedSource(one.settings, table.spelling, _now))
         else:
-            read = partial(read_all, one.directory)
-            made.append(LdapSource(one.settings(state), table.spelling, journal, _now, read))
+            settings = one.settings(state, ours)
+            made.append(LdapSource(settings, table.spelling, journal, _now, LdapDirectory(one.directory)))
     return Recipients(made, table.spelling, scope)
 
 
