@@ -249,7 +249,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.RECIPIENTS_LOADED: {
         "source": "name of the source of recipients",
         "kind": "its kind: file, ldap or learned",
-        "entries": "number of addresses",
+        "entries": "number of addresses; 0 of a directory that is only asked, and answers again",
         "skipped": "number of lines or values that are no address",
         "examples": "the first of these",
         "age": "seconds since the file was written, or since the directory was read",

@@ -69,8 +69,6 @@ def changes_since(connection: Connection, settings: DirectorySettings, mark: Mar
     now = mark_of(connection, mark.server, timeout)
     if now is None or now.identity != mark.identity or now.usn < mark.usn:
         return None
-    if now.usn == mark.usn:
-        return Changes([], [], now)
     since = f"(uSNChanged>={mark.usn + 1})"
     # In this order: what changes in between is in the second answer as it is then, and in the next look again.
     touched = _some(connection, settings, since, ("objectGUID",))

@@ -13,10 +13,10 @@ import trio
 from smtproxy.lookups.recipients.accepted_domains import AcceptedDomains, configuration_server
 from smtproxy.lookups.recipients.changes import Changes, Mark
 from smtproxy.lookups.recipients.connecting import DirectorySettings, password
-from smtproxy.lookups.recipients.entries import SourceError
+from smtproxy.lookups.recipients.entries import RefusedError, SourceError
 from smtproxy.lookups.recipients.exchange import Item
 from smtproxy.lookups.recipients.filters import finding, seeing
-from smtproxy.lookups.recipients.ldap_client import LdapClient, RefusedError
+from smtproxy.lookups.recipients.ldap_client import LdapClient
 from smtproxy.lookups.recipients.spelling import Address
 
 REST: Final = 30.0
@@ -35,7 +35,7 @@ class Reading:
 
 
 class Directory(Protocol):
-    """What a source asks. All of it raises SourceError."""
+    """What a source asks. All of it raises SourceError; RefusedError where name or password is wrong."""
 
     async def read(self) -> Reading:
         """Read everything."""
@@ -105,7 +105,8 @@ class LdapDirectory:
 
     async def changes(self, mark: Mark) -> Changes | None:
         """Return what has changed since, at the same server; None: everything has to be read. Raises SourceError."""
-        pieces = await self._asked("changes", self._settings.timeout, asdict(mark), (mark.server,))
+        # No longer than a question about an address: those wait behind it.
+        pieces = await self._asked("changes", self._settings.ask_timeout, asdict(mark), (mark.server,))
         if not pieces:
             return None
         items, touched = _items(pieces[0]["items"]), _items(pieces[0]["touched"])
@@ -142,7 +143,7 @@ class LdapDirectory:
     async def _alone(self, do: str, servers: Sequence[str]) -> list[dict[str, Any]]:
         """Ask one server after the other, by a process that ends with that, until one answers."""
         password(self._settings.password_file)  # without it no server needs to be asked
-        troubles: list[str] = []
+        troubles, refused = list[str](), False
         client = self._make(self._settings)
         try:
             for server in servers:
@@ -150,9 +151,10 @@ class LdapDirectory:
                     return await client.ask(do, server, self._settings.timeout)
                 except SourceError as error:
                     troubles.append(f"{server}: {error}")
+                    refused = refused or isinstance(error, RefusedError)
         finally:
             await client.close()
-        raise SourceError("; ".join(troubles))
+        raise (RefusedError if refused else SourceError)("; ".join(troubles))
 
     async def _asked(self, do: str, limit: float, argument: object, servers: Sequence[str]) -> list[dict[str, Any]]:
         """Ask the first server that answers, within so many seconds."""

@@ -16,7 +16,7 @@ from smtproxy.lookups.recipients import safe_copy
 from smtproxy.lookups.recipients.acceptance import Acceptance, AcceptanceSettings
 from smtproxy.lookups.recipients.changes import Changes, Mark
 from smtproxy.lookups.recipients.directory import Directory
-from smtproxy.lookups.recipients.entries import MISSING, Entries, SourceError, find
+from smtproxy.lookups.recipients.entries import MISSING, Entries, RefusedError, SourceError, find
 from smtproxy.lookups.recipients.exchange import entries_of
 from smtproxy.lookups.recipients.objects import Objects
 from smtproxy.lookups.recipients.questions import TOO_MANY, Questions, QuestionSettings
@@ -92,6 +92,7 @@ class LdapSource:
         self._mark: Mark | None = None
         self._read_at = 0.0
         self._trouble = ""
+        self._refused = False
         self._complaints = Complaints(journal)
         self._alarmed = -ALARM
 
@@ -190,7 +191,8 @@ class LdapSource:
             await self._read_domains()
         while True:
             pause = self._settings.refresh
-            await self._follow(min(pause, _AGAIN) if self._trouble else pause)
+            # A wrong password is not tried more often than a right one: the directory would lock the account.
+            await self._follow(min(pause, _AGAIN) if self._trouble and not self._refused else pause)
             await self._read(force=False)
             await self._read_domains()
 
@@ -229,6 +231,7 @@ class LdapSource:
         try:
             await self._directory.look()
         except SourceError as error:
+            self._refused = isinstance(error, RefusedError)
             self._fail(str(error))
             return
         if self._trouble:
@@ -240,6 +243,7 @@ class LdapSource:
         try:
             reading = await self._directory.read()
         except SourceError as error:
+            self._refused = isinstance(error, RefusedError)
             self._fail(str(error))
             return
         entries = await trio.to_thread.run_sync(entries_of, reading.items, self._spelling)

@@ -17,7 +17,7 @@ import trio
 
 import smtproxy
 from smtproxy.lookups.recipients.connecting import DirectorySettings
-from smtproxy.lookups.recipients.entries import SourceError
+from smtproxy.lookups.recipients.entries import RefusedError, SourceError
 
 COMMAND: Final = (sys.executable, "-P", "-m", "smtproxy.lookups.recipients.ldap_process")
 LATE: Final = 0.5
@@ -26,10 +26,6 @@ START: Final = 5.0
 """Seconds that it may take to start, on a machine that is busy."""
 _PART: Final = 262144
 """Octets that are read at once."""
-
-
-class RefusedError(SourceError):
-    """A server refused name or password: more attempts would lock the account."""
 
 
 class LdapClient:

@@ -9,7 +9,9 @@ Lines of JSON. The first has the settings; each other one is a question, with it
 number too, and the last of them says how it ended. It ends itself with its input, or when nobody asks for a while.
 """
 
+import math
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +37,9 @@ SIGHT: Final = 60.0
 """Seconds for which a server that showed a recipient is believed when it finds nobody."""
 ALONE: Final = 300.0
 """Seconds without a question after which it ends."""
+
+LATEST: Final = 5
+"""Seconds beyond the limit of a question after which the process ends, whoever should have ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +192,14 @@ def serve(questions: BinaryIO, answers: BinaryIO) -> None:
         if not line:
             return
         question = Question(**orjson.loads(line))
+        signal.alarm(math.ceil(question.limit) + LATEST)  # ends the process, even one whose worker was killed
         end: dict[str, object] = {"wrong": ""}
         try:
             for piece in asker.answer(question):
                 _write(answers, question, piece)
         except Exception as error:  # noqa: BLE001 - bonsai's errors, OSError, SourceError: it is for the worker to say
             end = {"wrong": words(error), "refused": type(error).__name__ == "AuthenticationError"}
+        signal.alarm(0)
         _write(answers, question, end)
 
 

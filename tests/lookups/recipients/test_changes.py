@@ -55,7 +55,7 @@ def test_what_changed() -> None:
 def test_nothing_changed() -> None:
     connection = controller(100)
     assert changes_since(connection, SETTINGS, MARK, 1) == changes.Changes([], [], MARK)
-    assert connection.asked == []
+    assert connection.asked == ["(uSNChanged>=101)", "(&(uSNChanged>=101)(mail=*))"]
 
 
 @pytest.mark.parametrize("connection", [controller(99), controller(invocation=b"\x09")])

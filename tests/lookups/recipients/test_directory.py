@@ -10,9 +10,8 @@ import trio.testing
 from smtproxy.lookups.recipients.changes import Changes, Mark
 from smtproxy.lookups.recipients.connecting import DirectorySettings
 from smtproxy.lookups.recipients.directory import REFUSED_REST, REST, LdapDirectory
-from smtproxy.lookups.recipients.entries import SourceError
+from smtproxy.lookups.recipients.entries import RefusedError, SourceError
 from smtproxy.lookups.recipients.exchange import Item
-from smtproxy.lookups.recipients.ldap_client import RefusedError
 from smtproxy.lookups.recipients.spelling import Address
 
 A, B = "ldap://a:3268", "ldaps://b:3269"

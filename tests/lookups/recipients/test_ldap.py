@@ -13,7 +13,7 @@ from smtproxy.lookups.recipients import safe_copy
 from smtproxy.lookups.recipients.accepted_domains import AcceptedDomains
 from smtproxy.lookups.recipients.changes import Changes, Mark
 from smtproxy.lookups.recipients.directory import Reading
-from smtproxy.lookups.recipients.entries import PRESENT, SourceError
+from smtproxy.lookups.recipients.entries import PRESENT, RefusedError, SourceError
 from smtproxy.lookups.recipients.exchange import Item
 from smtproxy.lookups.recipients.ldap import ALARM, LdapSettings, LdapSource
 from smtproxy.lookups.recipients.questions import QuestionSettings
@@ -39,6 +39,7 @@ class Stage:
         self.readings = self.looks = self.closed = 0
         self.asked: list[str] = []
         self.resting = ""
+        self.refused = False
         self.mark: Mark | None = None
         self.changed: list[Changes | SourceError | None] = []
         self.domains: AcceptedDomains | None = {"example.org": True, "relay.example": False}
@@ -53,6 +54,8 @@ class Stage:
 
     async def read(self) -> Reading:
         self.readings += 1
+        if self.refused:
+            raise RefusedError("dc1: Invalid credentials")
         return Reading([person(name) for name in self.up()], self.mark)
 
     async def changes(self, mark: Mark) -> Changes | None:
@@ -199,6 +202,15 @@ async def test_asking_is_looking(name: str) -> None:
     address = Address(name, "example.org")
     assert await stage.source.ask(address) == stage.source.at_hand(address)
     assert PRESENT.exists
+
+
+async def test_a_wrong_password_is_not_tried_again_and_again(clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    stage.refused = True
+    await stage.source.start()
+    with trio.move_on_after(130):
+        await stage.source.run()
+    assert stage.readings == 1 + 1 + 2  # at the start, and then once a minute
 
 
 class TestAsking:

@@ -8,8 +8,8 @@ import pytest
 import trio
 
 from smtproxy.lookups.recipients.connecting import DirectorySettings
-from smtproxy.lookups.recipients.entries import SourceError
-from smtproxy.lookups.recipients.ldap_client import COMMAND, LdapClient, RefusedError
+from smtproxy.lookups.recipients.entries import RefusedError, SourceError
+from smtproxy.lookups.recipients.ldap_client import COMMAND, LdapClient
 from tests.fakes.ldap_server import BUSY, INVALID_CREDENTIALS, LdapServer, Reply, Search
 
 ANNA = {"cn=a,dc=x": {"mail": [b"anna@example.org"], "objectGUID": [bytes(range(16))]}}
