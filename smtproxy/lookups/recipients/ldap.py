@@ -14,11 +14,10 @@ import trio
 
 from smtproxy.lookups.recipients import safe_copy
 from smtproxy.lookups.recipients.acceptance import Acceptance, AcceptanceSettings
-from smtproxy.lookups.recipients.changes import Changes, Mark
 from smtproxy.lookups.recipients.directory import Directory
 from smtproxy.lookups.recipients.entries import MISSING, Entries, RefusedError, SourceError, find
 from smtproxy.lookups.recipients.exchange import entries_of
-from smtproxy.lookups.recipients.objects import Objects
+from smtproxy.lookups.recipients.following import Following, LostError
 from smtproxy.lookups.recipients.questions import TOO_MANY, Questions, QuestionSettings
 from smtproxy.lookups.recipients.source import Complaints, Opinion, covers, record_failed, record_loaded
 from smtproxy.lookups.recipients.spelling import Address, Spelling
@@ -88,8 +87,7 @@ class LdapSource:
         )
         self._reading = trio.Lock()
         self._entries: Entries | None = None
-        self._objects: Objects | None = None
-        self._mark: Mark | None = None
+        self._following = Following(directory.changes, spelling)
         self._read_at = 0.0
         self._trouble = ""
         self._refused = False
@@ -251,9 +249,8 @@ class LdapSource:
             hint = "" if self._entries is None else "; if that is right: smtproxy recipients refresh"
             self._fail(f"it has {len(entries)} addresses only{hint}")
             return
-        self._objects, self._mark = None, reading.mark
-        if reading.mark is not None and self._settings.changes:
-            self._objects = await trio.to_thread.run_sync(Objects, reading.items)
+        if self._settings.changes:
+            await self._following.begin(reading)
         self._read_at, news, self._trouble = self._clock(), bool(self._trouble), ""
         self._take(entries, moment, news=news)
         await self._keep(entries)
@@ -289,35 +286,29 @@ class LdapSource:
     async def _follow(self, pause: float) -> None:
         """Wait so long, and take in what changes; end sooner where everything has to be read."""
         end, step = trio.current_time() + pause, self._settings.changes
-        while step and self._objects is not None and trio.current_time() + step < end:
+        while step and self._following.active and trio.current_time() + step < end:
             await trio.sleep(step)
             async with self._reading:
-                if not await self._take_changes(self._objects, self._mark):
+                if not await self._take_changes():
                     return
         await trio.sleep_until(end)
 
-    async def _take_changes(self, objects: Objects | None, mark: Mark | None) -> bool:
+    async def _take_changes(self) -> bool:
         """Take in what has changed; tell whether the copy is whole by that."""
-        if objects is None or mark is None:
-            return True
         moment = self._questions.now()
         try:
-            changes = await self._directory.changes(mark)
+            entries = await self._following.entries()
+        except LostError:
+            return False
         except SourceError as error:  # the same server again, next time; or another one, by a reading
             self._complaints.say(self, self._entries, "changes", f"changes cannot be read: {error}")
             return True
         self._complaints.say(self, self._entries, "changes", "")
-        if changes is None:
-            self._objects = None
+        if entries is not None and len(entries) < self._least():
+            self._following.leave()
             return False
-        entries = await trio.to_thread.run_sync(_applied, objects, changes, self._spelling)
-        self._mark = changes.mark
-        if entries is None:
-            return True
-        if len(entries) < self._least():
-            self._objects = None
-            return False
-        self._take(entries, moment, news=False)
+        if entries is not None:
+            self._take(entries, moment, news=False)
         return True
 
     def _fail(self, reason: str) -> None:
@@ -328,8 +319,3 @@ class LdapSource:
         if age is not None and age > self._settings.max_age and now - self._alarmed >= ALARM:
             self._alarmed = now
             self._journal.record(Event.RECIPIENTS_STALE, {"source": self.name, "age": age, "reason": reason})
-
-
-def _applied(objects: Objects, changes: Changes, spelling: Spelling) -> Entries | None:
-    """Apply changes and make entries of all; None: nothing is new."""
-    return entries_of(objects, spelling) if objects.apply(changes.items, changes.touched) else None
