@@ -1,7 +1,7 @@
 """The worker's end of a process that asks LDAP servers: started by the first question, ended when it is late.
 
 One question at a time, since the process does one thing at a time. Whoever asks may be called off at any moment: the
-answer comes all the same, and is dropped by its number before the next one.
+answer comes all the same, and is dropped before the next question.
 """
 
 import os
@@ -38,33 +38,37 @@ class LdapClient:
         self._process: trio.Process | None = None
         self._octets = bytearray()
         self._number = 0
+        self._open = 0
+        """Number of the question whose answer has not ended; 0: there is none."""
 
     async def ask(self, do: str, server: str, limit: float, argument: object = None) -> list[dict[str, Any]]:
         """Ask one server; return the pieces of its answer. Raises SourceError, some `limit` seconds later at most."""
-        self._number += 1
-        question = {"number": self._number, "do": do, "server": server, "limit": limit, "argument": argument}
+        self._number = number = self._number + 1
+        question = {"number": number, "do": do, "server": server, "limit": limit, "argument": argument}
         line = orjson.dumps(question) + b"\n"
         pieces: list[dict[str, Any]] = []
         try:
             process = await self._started()
             with trio.fail_after(limit + LATE):
+                if self._open:  # so that what nobody reads can never fill the pipes
+                    await self._end(process, self._open, [])
                 await self._send(process, line)
-                while "wrong" not in (piece := await self._piece(process, self._number)):
-                    pieces.append(piece)
+                end = await self._end(process, number, pieces)
         except trio.TooSlowError:
             await self.close()
             raise SourceError(f"no answer within {limit:.2g} s") from None
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ValueError) as error:
             await self.close()
             raise SourceError(f"the process that asks it has failed: {error}") from None
-        if piece["wrong"]:
-            raise (RefusedError if piece["refused"] else SourceError)(piece["wrong"])
+        if end["wrong"]:
+            raise (RefusedError if end["refused"] else SourceError)(end["wrong"])
         return pieces
 
     async def close(self) -> None:
         """End the process, if there is one."""
         process, self._process = self._process, None
         self._octets.clear()
+        self._open = 0
         if process is None:
             return
         process.kill()
@@ -94,11 +98,17 @@ class LdapClient:
     async def _send(self, process: trio.Process, line: bytes) -> None:
         if process.stdin is None:
             raise ValueError("no input")
-        try:
+        # The pipe is empty, so it takes no time; half a line would be the end of the process.
+        with trio.CancelScope(shield=True), trio.fail_after(LATE):
             await process.stdin.send_all(line)
-        except trio.Cancelled:
-            await self.close()  # half a line may have left
-            raise
+
+    async def _end(self, process: trio.Process, number: int, pieces: list[dict[str, Any]]) -> dict[str, Any]:
+        """Wait for the end of an answer, and return it; put its pieces in a list."""
+        self._open = number
+        while "wrong" not in (piece := await self._piece(process, number)):
+            pieces.append(piece)
+        self._open = 0
+        return piece
 
     async def _piece(self, process: trio.Process, number: int) -> dict[str, Any]:
         """Return the next piece of this answer."""

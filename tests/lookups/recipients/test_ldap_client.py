@@ -114,6 +114,21 @@ async def test_whoever_is_called_off_leaves_no_answer_to_the_next(
     await client.close()
 
 
+async def test_many_who_are_called_off_fill_no_pipe(server: LdapServer, settings: DirectorySettings) -> None:
+    """As clients do that say RCPT and hang up."""
+    server.answers = lambda search: Reply({"cn=a,dc=x": {"mail": [b"anna@example.org"] * 1000}})
+    client = LdapClient(settings)
+    await client.ask("find", server.url, 5, FIND)
+    for _ in range(100):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await client.ask("find", server.url, 5, FIND)
+        with trio.move_on_after(0.001):
+            await client.ask("find", server.url, 5, FIND)
+    assert await client.ask("find", server.url, 5, FIND)
+    await client.close()
+
+
 async def test_a_process_that_dies_is_started_anew(server: LdapServer, settings: DirectorySettings) -> None:
     client = LdapClient(settings)
     await client.ask("find", server.url, 5, FIND)
