@@ -179,7 +179,11 @@ class LdapSource:
         try:
             await self._run()
         finally:
-            await self._directory.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of the directory."""
+        await self._directory.close()
 
     async def _run(self) -> None:
         fresh = self.age

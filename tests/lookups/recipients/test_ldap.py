@@ -12,6 +12,7 @@ import trio.testing
 from smtproxy.lookups.recipients import safe_copy
 from smtproxy.lookups.recipients.accepted_domains import AcceptedDomains
 from smtproxy.lookups.recipients.changes import Changes, Mark
+from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.directory import Reading
 from smtproxy.lookups.recipients.entries import PRESENT, RefusedError, SourceError
 from smtproxy.lookups.recipients.exchange import Item
@@ -202,6 +203,14 @@ async def test_asking_is_looking(name: str) -> None:
     address = Address(name, "example.org")
     assert await stage.source.ask(address) == stage.source.at_hand(address)
     assert PRESENT.exists
+
+
+async def test_one_that_was_started_and_does_not_run_is_closed() -> None:
+    stage = Stage()
+    recipients = Recipients([stage.source], Spelling(), Scope())
+    await recipients.start()
+    await recipients.close()
+    assert stage.closed == 1
 
 
 async def test_a_wrong_password_is_not_tried_again_and_again(clock: trio.testing.MockClock) -> None:
