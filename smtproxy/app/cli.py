@@ -61,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "-c", "--config", required=name != "explain", metavar="FILE", help="the configuration (TOML)"
         )
+        if name == "check":
+            command.add_argument(
+                "--offline",
+                action="store_true",
+                help="do not ask backends without a source of recipients whether they take mail for anybody",
+            )
         if name in ("explain", "replay"):
             command.add_argument(
                 "--log", default="-", metavar="FILE", help="the log (JSON lines); without it standard input"
@@ -96,7 +102,12 @@ def _add_recipients(commands: "argparse._SubParsersAction[argparse.ArgumentParse
 
 
 def _check(asked: argparse.Namespace) -> int:
-    return _print([plan(load(asked.config)).removesuffix("\n")])
+    config, found = load(asked.config), []
+    if not asked.offline:
+        from smtproxy.app.accepting import said, try_backends  # noqa: PLC0415 - as below
+
+        found = [said(one) for one in try_backends(config)]
+    return _print([plan(config, found).removesuffix("\n")])
 
 
 _REHEARSED = (

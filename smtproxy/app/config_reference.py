@@ -29,7 +29,7 @@ from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
@@ -94,6 +94,7 @@ def document() -> str:
             _section("[recipients]", Recipients, Recipients.__doc__),
             _section('[[recipients.sources]], kind = "file"', FileRecipients, FileRecipients.__doc__),
             _section('[[recipients.sources]], kind = "ldap"', LdapRecipients, LdapRecipients.__doc__),
+            _section('[[recipients.sources]], kind = "callout"', CalloutRecipients, CalloutRecipients.__doc__),
             _section('[[recipients.sources]], kind = "learned"', LearnedRecipients, LearnedRecipients.__doc__),
             *_checks(),
             _section(
@@ -152,8 +153,9 @@ def _section(title: str, model: type[BaseModel], text: str | None, *, meaning: s
 
 
 def folded(text: str, width: int = WIDTH) -> str:
-    """Fold a paragraph, but nothing between backticks."""
-    blank, whole = "\n" * text.startswith("\n"), _CODE.sub(lambda code: code[0].replace(" ", "\0"), text.strip())
+    """Fold a paragraph, but nothing between backticks. Python 3.13 takes the indentation out of docstrings itself."""
+    one_line = re.sub(r"\n +", "\n", text.strip())
+    blank, whole = "\n" * text.startswith("\n"), _CODE.sub(lambda code: code[0].replace(" ", "\0"), one_line)
     folded = textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False)
     return blank + folded.replace("\0", " ") + "\n"
 

@@ -14,16 +14,19 @@ from smtproxy.lookups import hello_name, reverse_name, sender_domain
 from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
+from smtproxy.lookups.recipients.callout import CalloutSource
 from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.directory import LdapDirectory
 from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.lookups.recipients.ldap import LdapSource
 from smtproxy.lookups.recipients.learned import LearnedSource
 from smtproxy.lookups.recipients.source import Source
+from smtproxy.network.callout import Callouts
 from smtproxy.network.dns.resolver import AtHand, BudgetedResolver, CachingResolver, DnsSettings
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
 from smtproxy.network.inquiry import AnyLookup
+from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
 from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.governor import Governor, GovernorSettings
@@ -66,10 +69,11 @@ def hosting(policies: Sequence[Policy]) -> AbstractAsyncContextManager[None]:
     return spf.hosting()
 
 
-def recipients(config: Config, journal: Journal, state: Path | None) -> Recipients:
+def recipients(config: Config, journal: Journal, state: Path | None, pools: Mapping[str, Pool] = {}) -> Recipients:
     """Return the sources of recipients of a process. They know nothing before they were started.
 
-    `state`: the directory for what survives a restart; None: they neither read nor write it.
+    `state`: the directory for what survives a restart; None: they neither read nor write it. `pools`: of the backends,
+    for call-outs; without them no backend is asked.
     """
     table = config.recipients
     domains = {domain for listener in config.listeners for domain in listener.domains}
@@ -81,10 +85,19 @@ def recipients(config: Config, journal: Journal, state: Path | None) -> Recipien
             made.append(FileSource(one.settings, table.spelling, journal, _now))
         elif one.kind == "learned":
             made.append(LearnedSource(one.settings, table.spelling, _now))
+        elif one.kind == "callout":
+            pool = pools.get(one.backend)
+            asking = None if pool is None else callouts(config, pool, journal, one.connections)
+            made.append(CalloutSource(one.settings, journal, _now, asking))
         else:
             settings = one.settings(state, ours)
             made.append(LdapSource(settings, table.spelling, journal, _now, LdapDirectory(one.directory)))
     return Recipients(made, table.spelling, scope)
+
+
+def callouts(config: Config, pool: Pool, journal: Journal, connections: int) -> Callouts:
+    """Return the connections for call-outs to a backend."""
+    return Callouts(pool, config.server.hostname, config.limits, journal, connections)
 
 
 def _now() -> float:

@@ -3,7 +3,7 @@
 Must never leave out what was switched off, nor show anything the configuration does not say.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -30,21 +30,21 @@ WHOLE = ("dkim", "dmarc", "header")
 """Checks that need the whole message."""
 
 
-def plan(config: Config) -> str:
-    """Write the plan, some ten lines for each listener and backend."""
+def plan(config: Config, recipients: Sequence[tuple[str, str]] = ()) -> str:
+    """Write the plan, some ten lines for each listener and backend; `recipients`: what backends said of theirs."""
     server, drain = config.server, show_seconds(config.server.drain_timeout)
     used = {listener.backend for listener in config.listeners}
     workers = f"{server.workers} worker{'s' if server.workers > 1 else ''}"
     head = [f"smtproxy {server.hostname}", workers, f"up to {drain} to drain", f"log: {config.log.format}"]
     parts = [", ".join([*head, f"profile {config.profile.value}"])]
     parts += [_block(f"listener {one.name} (role {one.role})", _listener(one)) for one in config.listeners]
+    asked = {one.backend for one in config.recipients.sources if one.kind == "callout"}
     for name, backend in config.backends.items():
-        parts.append(
-            _block(f"backend {name}{'' if name in used else ' (no listener uses it)'}", _backend(config, backend))
-        )
+        no_mail = " (for call-outs alone)" if name in asked else " (no listener uses it)"
+        parts.append(_block(f"backend {name}{'' if name in used else no_mail}", _backend(config, backend)))
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
-    parts.append(_block("recipients", _recipients(config)))
+    parts.append(_block("recipients", [*_recipients(config), *recipients]))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("judging", _judging(config)))
     if config.lists:

@@ -1,25 +1,17 @@
 """The command `smtproxy recipients`: asks the workers that run, and without one the sources themselves."""
 
 import sys
-from collections.abc import Mapping
 
 import trio
 
 from smtproxy.app.admin import Rows, answer, ask_workers, written
 from smtproxy.app.config import Config
+from smtproxy.app.log.silence import SILENCE
 from smtproxy.app.lookups import recipients
-from smtproxy.session.records import Event
 
 FAILED = 1
 """Exit status where nobody could be asked."""
 MISTAKE = 2
-
-
-class _Silence:
-    """Keeps no log: what is wrong with a source stands in its row."""
-
-    def record(self, event: Event, fields: Mapping[str, object]) -> None:
-        """Forget it."""
 
 
 def command(config: Config, word: str, address: str) -> int:
@@ -42,7 +34,7 @@ def command(config: Config, word: str, address: str) -> int:
 
 async def _ask_sources(config: Config, address: str) -> Rows:
     # Without the directory for state: a copy of root's would be one that the service cannot replace.
-    known = recipients(config, _Silence(), None)
+    known = recipients(config, SILENCE, None)
     try:
         await known.start()
         return await answer(known, "show", address)

@@ -17,6 +17,7 @@ from smtproxy.app.assembly import policy, relay_settings
 from smtproxy.app.config import Config
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.log.json_lines import JsonLines, Stamp
+from smtproxy.app.log.silence import SILENCE
 from smtproxy.app.lookups import hosting, recipients, sources
 from smtproxy.app.recordings import Recording, recordings
 from smtproxy.network.gathering import Gathering
@@ -87,18 +88,13 @@ def _read(file: str) -> bytes:
     return re.sub(rb"\r?\n", b"\r\n", octets)
 
 
-class _Silence:
-    def record(self, event: Event, fields: Mapping[str, object]) -> None:
-        """Say nothing: what a lookup complains of is in the record as unknown."""
-
-
 def rehearse(config: Config, listener: Listener, asked: Asked) -> Recording:
     """Judge it; return what the log would say. Network errors are unknown facts."""
     return trio.run(_rehearsed, config, listener, asked)
 
 
 async def _rehearsed(config: Config, listener: Listener, asked: Asked) -> Recording:
-    judge, journal = policy(config, listener), _Silence()
+    judge, journal = policy(config, listener), SILENCE
     phrases = Phrasebook(config.server.hostname, NAME)
     dialogue = Dialogue(NAME, asked.client, 0, trio.current_time())
     async with hosting([judge]), trio.open_nursery() as nursery:

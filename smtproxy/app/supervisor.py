@@ -273,8 +273,9 @@ class Supervisor:
         """Start one worker; False: the system does not let us."""
         taken = {child.row for child in self._state.children}
         row = next(row for row in range(self._shared.rows) if row not in taken)
+        leads = all(child.generation is not generation for child in self._state.children)
         try:
-            pid, line = fork(lambda line: self._work(generation, row, line))
+            pid, line = fork(lambda line: self._work(generation, row, line, leads=leads))
         except OSError as error:
             self._died(generation, {"pid": 0, "status": 0, "error": error.strerror}, lived=0.0)
             return False
@@ -283,7 +284,7 @@ class Supervisor:
         self._journal.record(Event.WORKER_STARTED, {"pid": pid})
         return True
 
-    def _work(self, generation: Generation, row: int, line: Line) -> None:
+    def _work(self, generation: Generation, row: int, line: Line, *, leads: bool) -> None:
         """Be a worker; called in the child, which has inherited everything."""
         for child in self._state.children:
             child.line.close()  # Else it would keep its brothers from noticing that their supervisor is gone.
@@ -298,6 +299,7 @@ class Supervisor:
             line,
             self._sightings,
             workers=self._count,
+            leads=leads,
         )
         try:
             trio.run(worker.run)

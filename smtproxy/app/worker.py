@@ -14,6 +14,7 @@ from functools import partial
 
 import trio
 
+from smtproxy.app.accepting import warn_of_accepting
 from smtproxy.app.admin import listen
 from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tarpit
 from smtproxy.app.config import Config
@@ -68,10 +69,11 @@ class Worker:
         sightings: Sightings,
         *,
         workers: int,
+        leads: bool,
     ) -> None:
         """Be one of `workers`, the one with this `row` of what is shared; `line` leads to the supervisor.
 
-        `sightings` are those of other workers.
+        `sightings` are those of other workers. `leads`: what is to be done once, this one does.
         """
         self._generation = generation
         self._config = generation.config
@@ -81,6 +83,7 @@ class Worker:
         self._line = line
         self._sightings = sightings
         self._workers = workers
+        self._leads = leads
         self._sessions: set[Session] = set()
         self._pools: dict[str, Pool] = {}
         self._cut: set[Session] = set()
@@ -95,7 +98,11 @@ class Worker:
         config = self._config
         self._policies = [policy(config, listener) for listener in config.listeners]
         async with hosting(self._policies), trio.open_nursery() as background:
-            known = recipients(config, self._journal, config.server.state)
+            background.start_soon(self._obey)
+            background.start_soon(self._journal.writer.drain)
+            background.start_soon(self._beat)
+            await self._start_backends(background)
+            known = recipients(config, self._journal, config.server.state, self._pools)
             self._sources = sources(
                 config,
                 self._policies,
@@ -105,14 +112,12 @@ class Worker:
                 heard=known.heard,
                 workers=self._workers,
             )
-            background.start_soon(self._obey)
-            background.start_soon(self._journal.writer.drain)
-            background.start_soon(self._beat)
-            await self._start_backends(background)
             await known.start()
             background.start_soon(known.run)
             if config.server.state is not None:
                 background.start_soon(listen, config.server.state, known, self._journal)
+            if self._leads:
+                background.start_soon(warn_of_accepting, config, self._pools, self._journal)
             pools = tuple(self._pools.values())
             background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)

@@ -3,22 +3,24 @@
 One task per server asks at start, then once a minute, and with growing pauses while the server is down.
 """
 
+from functools import partial
+
 import trio
 
+from smtproxy.network.greeting import greet
 from smtproxy.network.link import Link
 from smtproxy.network.pool import LONGEST_PAUSE, Pool, Server, resolve
 from smtproxy.network.sockets import start_connect
-from smtproxy.network.tls import agreed, trouble
+from smtproxy.network.tls import trouble
 from smtproxy.session.limits import Limits
 from smtproxy.session.settings import BackendTls
 from smtproxy.session.slots import Purpose
-from smtproxy.session.upstream import Stray, Upstream
+from smtproxy.session.upstream import Upstream
 
 INTERVAL = 60.0
 """Seconds between probes of a server that is well."""
 AGAIN = 0.1
 """Seconds until a first probe that found no place is tried again: without it a worker can serve nobody."""
-_READ = 65536
 
 
 async def watch(pool: Pool, server: Server, hostname: str, limits: Limits, probed: trio.Event) -> None:
@@ -96,39 +98,12 @@ class _Asking:
                 server.address = await resolve(server.endpoint)
                 link = Link(start_connect(*server.address))
                 try:
-                    await self._greet(link, upstream)
+                    await greet(link, upstream, partial(self._tls.start, link, server.endpoint.host))
+                    if upstream.ready:
+                        link.write(b"QUIT\r\n")
                 finally:
                     link.close()
             except OSError as error:
                 return upstream, f"TLS: {trouble(error)}" if upstream.securing else trouble(error)
             return upstream, upstream.broken
         return upstream, "timeout"
-
-    async def _greet(self, link: Link, upstream: Upstream) -> None:
-        while not upstream.ready and not upstream.broken:
-            if link.handshaking:
-                if link.shake_hands():
-                    link.write(upstream.secured(agreed(link.tls)))
-                else:
-                    await link.progress()
-                continue
-            await link.readable()
-            octets = link.read(_READ)
-            if octets is None:
-                continue
-            if not octets:
-                upstream.broken = "closed"
-                return
-            for got in upstream.receive(octets):
-                if isinstance(got, Stray):
-                    return
-                command = upstream.opening(got)
-                if upstream.unread and not upstream.broken:
-                    upstream.broken = "talks unasked"
-                    return
-                if command:
-                    link.write(command)
-                elif upstream.handshake:
-                    self._tls.start(link, self._server.endpoint.host)
-        if upstream.ready:
-            link.write(b"QUIT\r\n")

@@ -31,6 +31,7 @@ class Event(StrEnum):
     BACKEND_DOWN = "backend_down"
     BACKEND_FULL = "backend_full"
     BACKEND_CLEAR = "backend_clear"
+    BACKEND_ACCEPTS_ALL = "backend_accepts_all"
     BACKEND_MISCONFIGURED = "backend_misconfigured"
     RECIPIENTS_LOADED = "recipients_loaded"
     RECIPIENTS_FAILED = "recipients_failed"
@@ -67,6 +68,7 @@ LEVELS: Mapping[Event, str] = {
     Event.BACKEND_DOWN: "error",
     Event.BACKEND_FULL: "warning",
     Event.BACKEND_CLEAR: "warning",
+    Event.BACKEND_ACCEPTS_ALL: "warning",
     Event.BACKEND_MISCONFIGURED: "error",
     Event.RECIPIENTS_LOADED: "info",
     Event.RECIPIENTS_FAILED: "error",
@@ -232,6 +234,12 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "server": "its server: mail goes to it in clear text until a probe has more luck (tls = opportunistic)",
         "reason": "why there is no TLS with it",
     },
+    Event.BACKEND_ACCEPTS_ALL: {
+        "backend": "name of the backend: it takes mail for a random recipient, and bounces it, if it knows its users",
+        "domain": "where it does so",
+        "reply": "its reply to RCPT",
+        "source": "name of the source of recipients that asked, and says nothing there; empty: no source covers it",
+    },
     Event.BACKEND_FULL: {
         "backend": "name of the backend",
         "server": "its server",
@@ -248,7 +256,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     },
     Event.RECIPIENTS_LOADED: {
         "source": "name of the source of recipients",
-        "kind": "its kind: file, ldap or learned",
+        "kind": "its kind: file or ldap",
         "entries": "number of addresses; 0 of a directory that is only asked, and answers again",
         "skipped": "number of lines or values that are no address",
         "examples": "the first of these",

@@ -20,7 +20,7 @@ from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
@@ -47,12 +47,19 @@ TABLES = {
     "[recipients]": list(Recipients.model_fields),
     '[[recipients.sources]], kind = "file"': list(FileRecipients.model_fields),
     '[[recipients.sources]], kind = "ldap"': list(LdapRecipients.model_fields),
+    '[[recipients.sources]], kind = "callout"': list(CalloutRecipients.model_fields),
     '[[recipients.sources]], kind = "learned"': list(LearnedRecipients.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
     "[limits]": [field.name for field in fields(Limits)],
 }
+
+
+def test_every_kind_of_source_has_its_table() -> None:
+    assert [title for title in TABLES if title.startswith("[[recipients.sources]]")] == [
+        f'[[recipients.sources]], kind = "{kind}"' for kind in KINDS
+    ]
 
 
 _AT_THE_TOP = {name for name, field in Config.model_fields.items() if field.annotation in (bool, str, Profile)}
@@ -63,6 +70,7 @@ _NOT_WITHOUT_WHOM = (
     "[[policy]]",
     '[[recipients.sources]], kind = "file"',
     '[[recipients.sources]], kind = "ldap"',
+    '[[recipients.sources]], kind = "callout"',
     '[[recipients.sources]], kind = "learned"',
 )
 

@@ -448,6 +448,7 @@ def test_the_watchdog_is_fed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         _systemd(tmp_path, monkeypatch, 1.0) as systemd,
         Smtproxy(tmp_path / "proxy", _plan(server=TWO)) as proxy,
     ):
+        _told(systemd, "READY=1")  # a slow start is fed before it is ready
         _told(systemd, "WATCHDOG=1")
         _told(systemd, "WATCHDOG=1")
         os.kill(proxy.pid, signal.SIGSTOP)

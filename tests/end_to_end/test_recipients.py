@@ -13,10 +13,11 @@ from smtproxy.lookups.recipients.directory import LdapDirectory
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.exchange import entries_of
 from smtproxy.lookups.recipients.spelling import Spelling
+from tests.end_to_end.programs.postfix import Postfix
 from tests.end_to_end.programs.process import HOST
 from tests.end_to_end.programs.slapd import BASE, PASSWORD, USER, Slapd
 from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
-from tests.end_to_end.unknown_recipients import CountingServer, ask, measure, records
+from tests.end_to_end.unknown_recipients import CountingServer, ask, measure, records, unknown
 
 pytestmark = pytest.mark.end_to_end
 
@@ -56,6 +57,77 @@ def test_a_running_worker_is_asked_and_made_to_forget(directory: Path, capsys: p
             assert ask(proxy.port, [nobody]) == {550: 1}
         assert backend.recipients == {nobody: 2}
     assert list(state.glob("*.sock")) == []
+
+
+class TestCallOuts:
+    """A front that takes anybody, as Exchange's does, and a real smtpd behind another port that knows who there is."""
+
+    KNOWN = ("postmaster@example.org", *(f"user{number}@example.org" for number in range(40)))
+
+    @staticmethod
+    def plan(front: CountingServer, *hub: int) -> Plan:
+        servers = ", ".join(f'"{HOST}:{port}"' for port in hub)
+        return Plan(
+            [f"{HOST}:{front.port}"],
+            sources=[{"kind": "callout", "backend": "hub", "connections": 4}],
+            more=f"[backends.hub]\nservers = [{servers}]\n",
+        )
+
+    def test_an_unknown_one_reaches_no_backend(self, directory: Path) -> None:
+        known, nobody = self.KNOWN[1:], unknown(100)
+        with (
+            CountingServer() as front,
+            Postfix(directory / "hub", recipients=self.KNOWN) as hub,
+            Smtproxy(directory / "callouts", self.plan(front, hub.port)) as proxy,
+        ):
+            for _ in range(2):
+                assert ask(proxy.port, [*known, *nobody]) == {250: len(known), 550: len(nobody)}
+            assert front.recipients == dict.fromkeys(known, 2)
+            hub.stop()
+            refused = [line for line in hub.log().splitlines() if ": reject: RCPT" in line]
+            assert len(refused) == len(nobody) + 1  # each once, and the recipient whom nobody can have
+            # Whoever is remembered goes on; of the others nobody knows, and they come again.
+            assert ask(proxy.port, [*known, *nobody]) == {250: len(known), 550: len(nobody)}
+            assert ask(proxy.port, unknown(20, seed=2)) == {451: 20}
+            (line,) = proxy.wait_lines("recipients_failed", 1)
+            assert (line["source"], line["kind"], line["level"]) == ("callout", "callout", "error")
+            assert proxy.lines("backend_accepts_all") == []
+            assert proxy.lines("crash") == []
+
+    def test_a_server_that_takes_anybody_is_named(self, directory: Path) -> None:
+        with CountingServer() as front, CountingServer() as hub:
+            with Smtproxy(directory / "everybody", self.plan(front, hub.port)) as proxy:
+                assert ask(proxy.port, ["anna@example.org", "bob@example.org"]) == {250: 2}
+                (line,) = proxy.wait_lines("backend_accepts_all", 1)
+                assert (line["backend"], line["domain"], line["source"]) == ("hub", "example.org", "callout")
+            assert front.recipients == {"anna@example.org": 1, "bob@example.org": 1}
+            assert len(hub.recipients) == 2  # anna, and whom nobody can have
+
+
+class TestNoSourceAtAll:
+    """`check` and start say what follows."""
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_the_log_warns_once_of_a_backend_that_will_bounce(self, directory: Path, workers: int) -> None:
+        with CountingServer() as backend:
+            plan = Plan([f"{HOST}:{backend.port}"], server={"workers": workers})
+            with Smtproxy(directory / f"unguarded-{workers}", plan) as proxy:
+                (line,) = proxy.wait_lines("backend_accepts_all", 1)
+                assert (line["backend"], line["domain"], line["source"]) == ("real", "example.org", "")
+                assert (line["reply"], line["level"]) == ("250 2.1.5 OK", "warning")
+            assert sum(backend.recipients.values()) == 1
+
+    def test_check_says_so(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = directory / "check.toml"
+        with CountingServer() as backend:
+            file.write_text(Plan([f"{HOST}:{backend.port}"]).text())
+            assert main(["check", "-c", str(file)]) == 0
+            assert "backend real  TAKES ANYBODY in example.org" in " ".join(capsys.readouterr().out.split(" " * 6))
+            assert main(["check", "--offline", "-c", str(file)]) == 0
+            assert "TAKES ANYBODY" not in capsys.readouterr().out
+            assert sum(backend.recipients.values()) == 1
+        assert main(["check", "-c", str(file)]) == 0
+        assert "could not be asked" in capsys.readouterr().out
 
 
 class TestAsking:

@@ -11,15 +11,18 @@ from pydantic import (
     BaseModel,
     Field,
     PrivateAttr,
+    ValidationInfo,
     model_validator,
 )
 
 from smtproxy.app.config.checks import OnError
 from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.source_names import Domains, SourceDomains, SourceName
+from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.tls import File
-from smtproxy.app.config.units import Duration, show_seconds
+from smtproxy.app.config.units import Count, Duration, show_seconds
+from smtproxy.lookups.recipients.callout import CalloutSettings
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.file import FileSettings, load
 from smtproxy.lookups.recipients.learned import LONGEST, LearnedSettings
@@ -99,8 +102,79 @@ class LearnedRecipients(BaseModel):
         return LearnedSettings(self.name, frozenset(self.domains), self.lives)
 
 
-AnyRecipients = Annotated[FileRecipients | LdapRecipients | LearnedRecipients, Field(discriminator="kind")]
-KINDS: Final = ("file", "ldap", "learned")
+def _a_backend(name: str, info: ValidationInfo) -> str:
+    notes = survey_of(info)
+    if name not in notes.servers:
+        raise ValueError(f"there is no [backends.{name}]; there is {', '.join(notes.servers) or 'none'}")
+    if notes.is_embedded(name):
+        raise ValueError(f'"{name}" is the sample server, which knows nobody')
+    return name
+
+
+def _within_the_wait(seconds: float, info: ValidationInfo) -> float:
+    longest = survey_of(info).limits.lookup_time
+    if seconds > longest:
+        raise ValueError(
+            f"must not be above limits.lookup_time, which is {show_seconds(longest)}: RCPT waits no longer"
+        )
+    return seconds
+
+
+class CalloutRecipients(BaseModel):
+    """The backend itself, or another port of it: it is asked with MAIL FROM:<> and RCPT, and hears RSET, no mail. For
+    Exchange a table [backends.hub] with port 2525; at port 25 it takes everybody and bounces later.
+    """
+
+    model_config = STRICT
+    kind: Literal["callout"] = Field(description="What kind of source it is.")
+    name: SourceName = "callout"
+    domains: SourceDomains = ()
+    backend: Annotated[
+        str,
+        AfterValidator(_a_backend),
+        Field(
+            description="Who is asked, the NAME of a [backends.NAME]; it may be one that no listener uses. Its TLS, "
+            "health and max_connections count for call-outs, too."
+        ),
+    ]
+    connections: Annotated[Count, Field(description="Connections that each process has for it at most.")] = 2
+    timeout: Annotated[
+        Duration,
+        AfterValidator(_within_the_wait),
+        Field(
+            description="How long a question may take. Exchange lets whoever asks for an unknown recipient wait for "
+            "5 s, unless its connector has a TarpitInterval of 0."
+        ),
+    ] = 8.0
+    exists_lives: Annotated[
+        Duration,
+        Field(description="How long it is remembered that a recipient exists, or that everybody is taken in a domain."),
+    ] = 3600.0
+    missing_lives: Annotated[
+        Duration, Field(description="How long it is remembered that one does not: a new mailbox hears 550 until then.")
+    ] = 300.0
+
+    @property
+    def words(self) -> str:
+        """What there is to say of it, for people."""
+        return (
+            f"asks backend {self.backend}, on {self.connections} connections at most, within "
+            f"{show_seconds(self.timeout)}; remembers yes for {show_seconds(self.exists_lives)}, no for "
+            f"{show_seconds(self.missing_lives)}"
+        )
+
+    @property
+    def settings(self) -> CalloutSettings:
+        """What the source is to know."""
+        return CalloutSettings(
+            self.name, self.backend, frozenset(self.domains), self.timeout, self.exists_lives, self.missing_lives
+        )
+
+
+AnyRecipients = Annotated[
+    FileRecipients | LdapRecipients | CalloutRecipients | LearnedRecipients, Field(discriminator="kind")
+]
+KINDS: Final = ("file", "ldap", "callout", "learned")
 """Words of `kind`."""
 
 

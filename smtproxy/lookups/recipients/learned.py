@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.lookups.recipients.entries import MISSING
-from smtproxy.lookups.recipients.source import Opinion, covers
+from smtproxy.lookups.recipients.source import NO_SUCH_USER, Opinion, covers
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.acquaintances import NETWORK
 from smtproxy.policy.evidence import Known
@@ -22,7 +22,6 @@ LONGEST = 3600.0
 """Seconds that a refusal may count: a mailbox that was made meanwhile misses no more mail than that."""
 MOST = 50_000
 """Addresses that are remembered, some 15 MB: those of a dictionary attack push each other out."""
-_NO_SUCH_USER = frozenset({"5.1.1", "5.1.10"})
 _WITNESSES = 2
 """Senders, and networks of clients, that must have heard a 550 without enhanced code."""
 _MOST_WITNESSES = 8
@@ -111,7 +110,7 @@ class LearnedSource:
             if address is None or one["by"] != "backend" or not self.covers(address.domain):
                 continue
             code, enhanced = _codes(one["reply"])
-            if at_the_end or (code.startswith("5") and enhanced in _NO_SUCH_USER):
+            if at_the_end or (code.startswith("5") and enhanced in NO_SUCH_USER):
                 self._note(address).certain = True
             elif code.startswith("2"):
                 self.forget(address)
@@ -152,7 +151,7 @@ def _refused_at_the_end(message: Mapping[str, Any], shown: int) -> bool:
         return False
     code, enhanced = _codes(message["reply"])
     accepted: bool = message["recipients_accepted"] == 1
-    return accepted and code.startswith("5") and enhanced in _NO_SUCH_USER
+    return accepted and code.startswith("5") and enhanced in NO_SUCH_USER
 
 
 def _codes(reply: str | None) -> tuple[str, str]:

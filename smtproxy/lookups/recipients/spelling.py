@@ -3,6 +3,7 @@
 Exchange ignores case everywhere and knows no tags; other servers differ (RFC 5321 2.4), so both are settings.
 """
 
+import contextlib
 from dataclasses import dataclass
 
 from smtproxy.wire.errors import PeerError
@@ -20,6 +21,17 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
+
+    @property
+    def path(self) -> Path | None:
+        """The address as it is said in RCPT, quoted where it must be; None: it cannot be said."""
+        escaped = self.local.replace("\\", "\\\\").replace('"', '\\"')
+        for local in (self.local, f'"{escaped}"'):
+            with contextlib.suppress(PeerError, UnicodeError):
+                path, rest = parse_path(f"<{local}@{self.domain}>".encode())
+                if not rest and path.mailbox_local == self.local and path.domain_key == self.domain:
+                    return path
+        return None
 
 
 @dataclass(frozen=True, slots=True)

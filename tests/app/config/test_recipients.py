@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from smtproxy.app.config import load
 from smtproxy.app.config.ldap import LdapRecipients
-from smtproxy.app.config.recipients import KINDS, FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
+from smtproxy.lookups.recipients.callout import CalloutSettings
 from smtproxy.lookups.recipients.spelling import Spelling
 from smtproxy.policy.checks.recipients import RecipientsOptions
 
@@ -37,6 +38,9 @@ CONTRACT: dict[type[BaseModel], set[str]] = {
         "timeout", "refresh", "max_age", "shrink", "read", "ask_missing", "ask_timeout", "positive_ttl", "negative_ttl",
         "questions_per_minute", "changes", "accepted_domains", "configuration_base",
     },
+    CalloutRecipients: {
+        "kind", "name", "domains", "backend", "connections", "timeout", "exists_lives", "missing_lives",
+    },
     LearnedRecipients: {"kind", "name", "domains", "lives"},
 }  # fmt: skip
 
@@ -46,3 +50,10 @@ def test_names_are_a_contract() -> None:
     for model, names in CONTRACT.items():
         assert set(model.model_fields) == names
         assert all(field.description for field in model.model_fields.values())
+
+
+def test_a_call_out() -> None:
+    source = load(GOOD.with_name("good_callout.toml")).recipients.sources[0]
+    assert isinstance(source, CalloutRecipients)
+    assert source.settings == CalloutSettings("callout", "hub", frozenset({"example.org"}), 8.0, 3600.0, 60.0)
+    assert source.connections == 2

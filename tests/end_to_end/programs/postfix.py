@@ -59,7 +59,7 @@ notify_classes =
 _DELIVERING = """\
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {directory}/mail
-virtual_mailbox_maps = static:all/
+virtual_mailbox_maps = {mailboxes}
 virtual_minimum_uid = 1
 virtual_uid_maps = static:{uid}
 virtual_gid_maps = static:{gid}
@@ -122,7 +122,8 @@ class DeliveredMail:
 
 class Postfix:
     """A running Postfix; use it in a `with` statement. With `proxy_to` it is a before-queue proxy to that port, with
-    `relay_to` it sends from its queue to that port, with `tls` (certificate chain and key) it offers STARTTLS.
+    `relay_to` it sends from its queue to that port, with `tls` (certificate chain and key) it offers STARTTLS. It takes
+    `recipients` alone, or anybody in its domain.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class Postfix:
         proxy_to: int | None = None,
         relay_to: int | None = None,
         tls: tuple[Path, Path] | None = None,
+        recipients: Sequence[str] = (),
         cores: Sequence[int] = (),
     ) -> None:
         self._program = find_program("postfix", "postfix")
@@ -141,7 +143,7 @@ class Postfix:
             )
         self.port = free_port()
         self.directory = directory
-        self._write_configuration(proxy_to, relay_to, tls)
+        self._write_configuration(proxy_to, relay_to, tls, recipients)
         command = [*REAPER, self._program, "-c", str(directory / "etc"), "start-fg"]
         with on_cores(cores):
             self._child = Child("postfix", command, directory, cwd=ROOT)
@@ -161,7 +163,9 @@ class Postfix:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _write_configuration(self, proxy_to: int | None, relay_to: int | None, tls: tuple[Path, Path] | None) -> None:
+    def _write_configuration(
+        self, proxy_to: int | None, relay_to: int | None, tls: tuple[Path, Path] | None, recipients: Sequence[str]
+    ) -> None:
         owner = pwd.getpwnam(OWNER)
         etc = self.directory / "etc"
         etc.mkdir(parents=True)
@@ -170,7 +174,13 @@ class Postfix:
             os.chown(open_to_servants(self.directory / name), owner.pw_uid, owner.pw_gid)
             (self.directory / name).chmod(0o755)
         main = _MAIN + (_DELIVERING if proxy_to is None and relay_to is None else _RELAYING)
-        text = main.format(directory=self.directory, uid=owner.pw_uid, gid=owner.pw_gid)
+        known = ", ".join(f"{{{one} = all/}}" for one in recipients)
+        text = main.format(
+            directory=self.directory,
+            uid=owner.pw_uid,
+            gid=owner.pw_gid,
+            mailboxes=f"inline:{{{known}}}" if recipients else "static:all/",
+        )
         if relay_to is not None:
             text += _SENDING.format(host=HOST, to=relay_to)
         if tls is not None:

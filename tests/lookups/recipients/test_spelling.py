@@ -36,3 +36,26 @@ def test_read() -> None:
     assert Spelling().read(" Anna@Example.org ") == Address("anna", "example.org")
     assert domain_of("Anna@Example.org") == "example.org"
     assert domain_of("anna") == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        (Address("anna", "example.org"), "anna@example.org"),
+        (Address("anna b", "example.org"), '"anna b"@example.org'),
+        (Address('a"b\\c', "example.org"), '"a\\"b\\\\c"@example.org'),
+        (Address("a@b", "example.org"), '"a@b"@example.org'),
+        (Address("änna", "xn--bcher-kva.example"), "änna@xn--bcher-kva.example"),
+        (Address("anna", "[192.0.2.1]"), "anna@[192.0.2.1]"),
+    ],
+)
+def test_how_an_address_is_said(address: Address, said: str) -> None:
+    path = address.path
+    assert path is not None
+    assert str(path) == said
+    assert Spelling().of(path) == address
+
+
+@pytest.mark.parametrize("local", ["", "a\r\nDATA", "a\0b", "a>b\x7f", "a" * 300])
+def test_what_cannot_be_said(local: str) -> None:
+    assert Address(local, "example.org").path is None
