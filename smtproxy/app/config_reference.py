@@ -21,6 +21,7 @@ from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.checks import DUTIES, Checks, Judgement
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
+from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.lists import DnsListTable
@@ -28,13 +29,7 @@ from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import (
-    CalloutRecipients,
-    FileRecipients,
-    LdapRecipients,
-    LearnedRecipients,
-    Recipients,
-)
+from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds

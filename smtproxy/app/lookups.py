@@ -16,7 +16,7 @@ from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
 from smtproxy.lookups.recipients.callout import CalloutSource
 from smtproxy.lookups.recipients.combined import Recipients, Scope
-from smtproxy.lookups.recipients.directory import read_all
+from smtproxy.lookups.recipients.directory import LdapDirectory
 from smtproxy.lookups.recipients.file import FileSource
 from smtproxy.lookups.recipients.ldap import LdapSource
 from smtproxy.lookups.recipients.learned import LearnedSource
@@ -77,7 +77,8 @@ def recipients(config: Config, journal: Journal, state: Path | None, pools: Mapp
     """
     table = config.recipients
     domains = {domain for listener in config.listeners for domain in listener.domains}
-    scope = Scope(None if "*" in domains else frozenset(domains), frozenset(table.catch_all))
+    ours = None if "*" in domains else frozenset(domains)
+    scope = Scope(ours, frozenset(table.catch_all))
     made: list[Source] = []
     for one in table.sources:
         if one.kind == "file":
@@ -89,8 +90,8 @@ def recipients(config: Config, journal: Journal, state: Path | None, pools: Mapp
             asking = None if pool is None else callouts(config, pool, journal, one.connections)
             made.append(CalloutSource(one.settings, journal, _now, asking))
         else:
-            read = partial(read_all, one.directory)
-            made.append(LdapSource(one.settings(state), table.spelling, journal, _now, read))
+            settings = one.settings(state, ours)
+            made.append(LdapSource(settings, table.spelling, journal, _now, LdapDirectory(one.directory)))
     return Recipients(made, table.spelling, scope)
 
 

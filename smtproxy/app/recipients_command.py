@@ -35,5 +35,8 @@ def command(config: Config, word: str, address: str) -> int:
 async def _ask_sources(config: Config, address: str) -> Rows:
     # Without the directory for state: a copy of root's would be one that the service cannot replace.
     known = recipients(config, SILENCE, None)
-    await known.start()
-    return await answer(known, "show", address)
+    try:
+        await known.start()
+        return await answer(known, "show", address)
+    finally:
+        await known.close()

@@ -37,6 +37,7 @@ class Event(StrEnum):
     RECIPIENTS_LOADED = "recipients_loaded"
     RECIPIENTS_FAILED = "recipients_failed"
     RECIPIENTS_STALE = "recipients_stale"
+    RECIPIENTS_DOMAINS = "recipients_domains"
     SAMPLE_BACKEND = "sample_backend"
     DNS_DOWN = "dns_down"
     DNS_UP = "dns_up"
@@ -74,6 +75,7 @@ LEVELS: Mapping[Event, str] = {
     Event.RECIPIENTS_LOADED: "info",
     Event.RECIPIENTS_FAILED: "error",
     Event.RECIPIENTS_STALE: "error",
+    Event.RECIPIENTS_DOMAINS: "warning",
     Event.SAMPLE_BACKEND: "warning",
     Event.DNS_DOWN: "error",
     Event.DNS_UP: "info",
@@ -267,7 +269,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.RECIPIENTS_LOADED: {
         "source": "name of the source of recipients",
         "kind": "its kind: file or ldap",
-        "entries": "number of addresses",
+        "entries": "number of addresses; 0 of a directory that is only asked, and answers again",
         "skipped": "number of lines or values that are no address",
         "examples": "the first of these",
         "age": "seconds since the file was written, or since the directory was read",
@@ -283,6 +285,11 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "source": "name of the source of recipients",
         "age": "seconds since its data was read for the last time, which is above its max_age",
         "reason": "why it could not be read since",
+    },
+    Event.RECIPIENTS_DOMAINS: {
+        "source": "name of the source of recipients: a directory whose accepted domains are not those of the listeners",
+        "not_ours": "domains that the directory accepts, and no listener has",
+        "not_accepted": "domains of a listener that the directory does not accept: nobody is called missing there",
     },
     Event.SAMPLE_BACKEND: {
         "backend": "name of the backend",

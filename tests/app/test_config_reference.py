@@ -14,19 +14,13 @@ from smtproxy.app.config.backends import Backend, Idle
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
+from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
-from smtproxy.app.config.recipients import (
-    KINDS,
-    CalloutRecipients,
-    FileRecipients,
-    LdapRecipients,
-    LearnedRecipients,
-    Recipients,
-)
+from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document

@@ -8,7 +8,8 @@ import pytest
 import trustme
 
 from smtproxy.app.cli import main
-from smtproxy.lookups.recipients.directory import DirectorySettings, read_all
+from smtproxy.lookups.recipients.connecting import DirectorySettings
+from smtproxy.lookups.recipients.directory import LdapDirectory
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.exchange import entries_of
 from smtproxy.lookups.recipients.spelling import Spelling
@@ -167,7 +168,7 @@ class TestAsking:
         )
 
     async def test_all_pages_are_read_under_verified_tls(self, directory_server: tuple[Slapd, Path]) -> None:
-        items = await read_all(self.settings(directory_server))
+        items = (await LdapDirectory(self.settings(directory_server)).read()).items
         assert len(items) == 1201
         entries = entries_of(items, Spelling())
         assert len(entries) == 2 * 1200 + 1
@@ -187,7 +188,7 @@ class TestAsking:
             (tmp_path / "password").write_text("guessed-secret")
             settings = replace(settings, password_file=tmp_path / "password")
         with pytest.raises(SourceError, match=r"ldap://\S+: ") as refused:
-            await read_all(settings)
+            await LdapDirectory(settings).read()
         assert "no answer within" not in str(refused.value)  # it was refused, and did not just take too long
         assert PASSWORD not in str(refused.value)
         assert "guessed-secret" not in str(refused.value)

@@ -4,73 +4,33 @@ A file is read when the configuration is, as a certificate is: one that nobody c
 when all mail is deferred for want of it.
 """
 
-import importlib.util
-import os
-import re
-from pathlib import Path
 from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     Field,
     PrivateAttr,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
-from smtproxy.app.config.addresses import literal
-from smtproxy.app.config.backends import checked_name
 from smtproxy.app.config.checks import OnError
-from smtproxy.app.config.domains import ANY, OwnDomain, checked_domain, checked_domains
+from smtproxy.app.config.ldap import LdapRecipients
+from smtproxy.app.config.source_names import Domains, SourceDomains, SourceName
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
-from smtproxy.app.config.tls import Authorities, File, OptionalFile
+from smtproxy.app.config.tls import File
 from smtproxy.app.config.units import Count, Duration, show_seconds
 from smtproxy.lookups.recipients.callout import CalloutSettings
-from smtproxy.lookups.recipients.directory import DirectorySettings
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.file import FileSettings, load
-from smtproxy.lookups.recipients.ldap import LdapSettings
 from smtproxy.lookups.recipients.learned import LONGEST, LearnedSettings
 from smtproxy.lookups.recipients.spelling import Spelling
 from smtproxy.policy import findings
 
 DELIMITERS: Final = frozenset("+-=#_")
 """Characters that may begin a tag. A letter or a dot would cut names apart."""
-_URL: Final = re.compile(r"(ldaps?)://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?/?", re.ASCII)
-
-
-def _ours(domains: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Refuse a domain that no listener takes mail for: a slip of the pen would leave the right one unchecked."""
-    known = survey_of(info).domains
-    for domain in domains:
-        if domain == ANY:
-            raise ValueError('"*" is no domain here; leave `domains` out, and all of ours are meant')
-        if known and ANY not in known and domain not in known:
-            raise ValueError(f'"{domain}" is not among the domains of any listener')
-    return domains
-
-
-Domains = Annotated[tuple[OwnDomain, ...], LIST, AfterValidator(checked_domains), AfterValidator(_ours)]
-
-
-def _own_name(name: str, info: ValidationInfo) -> str:
-    notes = survey_of(info)
-    if checked_name(name) in notes.sources:
-        raise ValueError(f'another source is called "{name}" already: give each a name of its own')
-    notes.sources.add(name)
-    return name
-
-
-SourceName = Annotated[
-    str, AfterValidator(_own_name), Field(validate_default=True, description="Its name in log lines and answers.")
-]
-SourceDomains = Annotated[
-    Domains, Field(description="Domains it knows the recipients of, all of them. Empty: those of all listeners.")
-]
 
 
 def _delimiter(value: str) -> str:
@@ -116,120 +76,6 @@ class FileRecipients(BaseModel):
     def settings(self) -> FileSettings:
         """What the source is to know."""
         return FileSettings(self.name, self.path, frozenset(self.domains), self.shrink / 100)
-
-
-def _url(value: object) -> str:
-    found = _URL.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError('must be like "ldaps://dc1.example.org:3269" or "ldap://dc1.example.org:3268"')
-    host = checked_domain(found[2]) if literal(found[2].strip("[]")) is None else found[2]
-    return f"{found[1]}://{host}{found[3] or ''}"
-
-
-def _filter(value: str) -> str:
-    if not (value.startswith("(") and value.endswith(")") and value.count("(") == value.count(")")):
-        raise ValueError('must be a filter of LDAP (RFC 4515), as in "(objectClass=*)"')
-    return value
-
-
-class LdapRecipients(BaseModel):
-    """A directory, asked by LDAP: Active Directory with Exchange's attributes, or another one. All of it is read again
-    and again; RCPT never waits for it.
-    """
-
-    model_config = STRICT
-    kind: Literal["ldap"] = Field(description="What kind of source it is.")
-    name: SourceName = "ldap"
-    domains: SourceDomains = ()
-    servers: Annotated[
-        tuple[Annotated[str, BeforeValidator(_url)], ...],
-        LIST,
-        Field(
-            min_length=1,
-            description="URLs of the servers, tried in this order. A global catalog (3268, with TLS 3269) knows the "
-            "whole forest.",
-        ),
-    ]
-    base: Annotated[str, Field(description='Where in the tree to begin; "" is the whole forest of a global catalog.')]
-    filter: Annotated[
-        str,
-        AfterValidator(_filter),
-        Field(
-            description="Which objects are recipients. Disabled accounts are: shared and room mailboxes are disabled "
-            "accounts. Groups without an address are read for the lists of who may send."
-        ),
-    ] = "(|(proxyAddresses=*)(mail=*)(member=*))"
-    starttls: bool = Field(
-        default=True, description="Begin TLS on ldap://; the certificate is verified. false: password in clear text."
-    )
-    tls_ca: Annotated[
-        Authorities, Field(description="File (PEM) of the certificates that are trusted. Empty: those of the system.")
-    ] = None
-    user: Annotated[str, Field(description="Who asks, a DN or user@domain. Empty: anonymous.")] = ""
-    password_file: Annotated[
-        OptionalFile, Field(validate_default=True, description="File with the password in its only line.")
-    ] = None
-    timeout: Annotated[Duration, Field(description="How long a server may take for all of it.")] = 30.0
-    refresh: Annotated[Duration, Field(description="How often all of it is read.")] = 300.0
-    max_age: Annotated[
-        Duration,
-        Field(
-            description="When a copy is too old: it is alarmed in the log, and whom it lacks gets 451, not 550.",
-        ),
-    ] = 86400.0
-    shrink: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=100,
-            description="How much of its addresses, in percent, may be gone at once without being doubted.",
-        ),
-    ] = 50
-
-    @field_validator("servers", mode="after")
-    @classmethod
-    def _can_be_asked(cls, servers: tuple[str, ...]) -> tuple[str, ...]:
-        if importlib.util.find_spec("bonsai") is None:
-            raise ValueError("the Python package bonsai is missing, which asks them: pip install 'smtproxy[ldap]'")
-        return servers
-
-    @field_validator("password_file", mode="after")
-    @classmethod
-    def _of_somebody(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        if (path is None) == bool(info.data.get("user")) and "user" in info.data:
-            raise ValueError("user and password_file stand together, or neither of them")
-        if path is not None and not os.access(path, os.R_OK):
-            raise ValueError("cannot be read")
-        return path
-
-    @property
-    def words(self) -> str:
-        """What there is to say of it, for people."""
-        secure = all(one.startswith("ldaps:") for one in self.servers) or self.starttls
-        how = "under TLS" if secure else "in CLEAR TEXT"
-        return (
-            f"{', '.join(self.servers)} {how}, below {self.base!r}, read every {show_seconds(self.refresh)}, too old "
-            f"after {show_seconds(self.max_age)}"
-        )
-
-    @property
-    def directory(self) -> DirectorySettings:
-        """How it is asked."""
-        return DirectorySettings(
-            self.servers,
-            self.base,
-            self.filter,
-            self.starttls,
-            self.tls_ca,
-            self.user,
-            self.password_file,
-            self.timeout,
-        )
-
-    def settings(self, state: Path | None) -> LdapSettings:
-        """What the source is to know; `state`: the directory for what survives a restart."""
-        copy = None if state is None else state / f"recipients-{self.name}.json"
-        return LdapSettings(self.name, frozenset(self.domains), self.refresh, self.max_age, self.shrink / 100, copy)
 
 
 class LearnedRecipients(BaseModel):

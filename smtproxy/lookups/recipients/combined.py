@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 import trio
 
 from smtproxy.lookups.recipients.entries import PRESENT
+from smtproxy.lookups.recipients.ldap import LdapSource
 from smtproxy.lookups.recipients.learned import LearnedSource
 from smtproxy.lookups.recipients.source import Opinion, Source
 from smtproxy.lookups.recipients.spelling import Address, Spelling
@@ -106,6 +107,12 @@ class Recipients:
         async with trio.open_nursery() as nursery:
             for source in self.sources:
                 nursery.start_soon(source.run)
+
+    async def close(self) -> None:
+        """Let go of what sources have open that were started and do not run."""
+        for source in self.sources:
+            if isinstance(source, LdapSource):
+                await source.close()
 
     # What an administrator asks
 

@@ -1,121 +1,190 @@
-"""A directory, asked by LDAP: Active Directory's domain controllers and global catalogs, or another one. RFC 4511
+"""A directory, asked by LDAP: Active Directory's domain controllers and global catalogs, or another one.
 
-bonsai is loaded by the first question, and no sooner: it is an extra. Servers are tried in their order. Referrals are
-never followed: they lead to servers that nobody configured, with our password.
-
-It runs in a thread. bonsai's `TrioLDAPConnection` was tried and is wrong here: StartTLS with libldap on GnuTLS (Debian)
-never comes to an end, whatever the certificate, while the same in a thread takes 20 ms.
+Servers are tried in their order. Everything is read by a process of its own, which ends with that; small questions are
+asked by one that stays. A server that failed is left alone for a while, and the next one is asked.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
 
 import trio
 
-from smtproxy.lookups.recipients.entries import SourceError
-from smtproxy.lookups.recipients.exchange import WANTED, Item
+from smtproxy.lookups.recipients.accepted_domains import AcceptedDomains, configuration_server
+from smtproxy.lookups.recipients.changes import Changes, Mark
+from smtproxy.lookups.recipients.connecting import DirectorySettings, password
+from smtproxy.lookups.recipients.entries import RefusedError, SourceError
+from smtproxy.lookups.recipients.exchange import Item
+from smtproxy.lookups.recipients.filters import finding, seeing
+from smtproxy.lookups.recipients.ldap_client import LdapClient
+from smtproxy.lookups.recipients.spelling import Address
 
-PAGE = 1000
-"""Entries of a page: Active Directory gives no more (MaxPageSize)."""
-MOST_ENTRIES = 2_000_000
-"""Objects that are read: a forest of this size is none, and the filter is wrong."""
-_THREADS = trio.CapacityLimiter(4)
-"""Of their own: a reading that was given up goes on until the server lets it, and must not take the threads in which
-messages are read from disk."""
+REST: Final = 30.0
+"""Seconds for which a server that failed is not asked small questions."""
+REFUSED_REST: Final = 300.0
+"""The same where it refused name or password: a few more attempts, and the directory locks the account."""
 
 
 @dataclass(frozen=True, slots=True)
-class DirectorySettings:
-    """How it is asked."""
+class Reading:
+    """All objects that may be recipients."""
 
-    servers: tuple[str, ...]
-    """URLs: "ldap://host:3268", "ldaps://host:3269"."""
-    base: str
-    filter: str
-    starttls: bool = True
-    """For those that begin with ldap://."""
-    authorities: Path | None = None
-    """PEM file of those whose certificates are trusted; None: those of the system."""
-    user: str = ""
-    """DN or user principal name; empty: anonymous."""
-    password_file: Path | None = None
-    timeout: float = 30.0
-    """Seconds for one server, the whole reading included."""
+    items: list[Item]
+    mark: Mark | None = None
+    """When, so that changes can be asked for; None: the server has no such thing."""
 
 
-async def read_all(settings: DirectorySettings) -> list[Item]:
-    """Read all objects that may be recipients, from the first server that gives them. Raises SourceError."""
-    troubles: list[str] = []
-    password = _password(settings.password_file)
-    for server in settings.servers:
+class Directory(Protocol):
+    """What a source asks. All of it raises SourceError; RefusedError where name or password is wrong."""
+
+    async def read(self) -> Reading:
+        """Read everything."""
+
+    async def changes(self, mark: Mark) -> Changes | None:
+        """Return what has changed; None: everything has to be read."""
+
+    async def find(self, addresses: Sequence[Address]) -> list[Item]:
+        """Return the objects that have one of these addresses, within bounds."""
+
+    async def look(self) -> None:
+        """See that it can be asked."""
+
+    def trouble(self) -> str:
+        """Say why it cannot be asked now; empty: it can."""
+
+    def wake(self) -> None:
+        """Ask servers again that failed."""
+
+    async def accepted_domains(self) -> AcceptedDomains:
+        """Return the domains that it accepts."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Client(Protocol):
+    """What asks one server: `LdapClient`."""
+
+    async def ask(self, do: str, server: str, limit: float, argument: object = None) -> list[dict[str, Any]]:
+        """Ask; return the pieces of the answer. Raises SourceError."""
+
+    async def close(self) -> None:
+        """End."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    until: float
+    reason: str
+
+
+class LdapDirectory:
+    """One directory, asked by LDAP."""
+
+    def __init__(self, settings: DirectorySettings, client: Callable[[DirectorySettings], Client] = LdapClient) -> None:
+        """Ask nobody yet."""
+        self._settings = settings
+        self._make = client
+        self._client = client(settings)
+        self._turn = trio.Lock()
+        self._resting: dict[str, _Rest] = {}
+
+    async def read(self) -> Reading:
+        """Read everything, from the first server that gives it. Raises SourceError."""
+        pieces = await self._alone("read", self._settings.servers)
+        items = [item for piece in pieces for item in _items(piece["items"])]
+        mark = pieces[-1]["mark"] if pieces else None
+        self.wake()
+        return Reading(items, None if mark is None else Mark(**mark))
+
+    async def accepted_domains(self) -> AcceptedDomains:
+        """Return the domains that Exchange accepts. Raises SourceError."""
+        servers = dict.fromkeys(map(configuration_server, self._settings.servers))
+        domains: AcceptedDomains = (await self._alone("domains", tuple(servers)))[0]["domains"]
+        return domains
+
+    async def changes(self, mark: Mark) -> Changes | None:
+        """Return what has changed since, at the same server; None: everything has to be read. Raises SourceError."""
+        # No longer than a question about an address: those wait behind it.
+        pieces = await self._asked("changes", self._settings.ask_timeout, asdict(mark), (mark.server,))
+        if not pieces:
+            return None
+        items, touched = _items(pieces[0]["items"]), _items(pieces[0]["touched"])
+        return Changes(items, touched, Mark(**pieces[0]["mark"]))
+
+    async def find(self, addresses: Sequence[Address]) -> list[Item]:
+        """Return the objects that have one of these addresses. Raises SourceError, within `ask_timeout`."""
+        whole = self._settings.filter
+        question = [finding(whole, addresses), seeing(whole)]
+        pieces = await self._asked("find", self._settings.ask_timeout, question, self._settings.servers)
+        return _items(pieces[0]["items"])
+
+    async def look(self) -> None:
+        """See that it can be asked, and shows a recipient. Raises SourceError, within `ask_timeout`."""
+        text = seeing(self._settings.filter)
+        await self._asked("look", self._settings.ask_timeout, text, self._settings.servers)
+
+    def trouble(self) -> str:
+        """Say why it cannot be asked about an address now; empty: it can."""
+        now = trio.current_time()
+        rests = [self._resting.get(server) for server in self._settings.servers]
+        if any(rest is None or rest.until <= now for rest in rests):
+            return ""
+        return "; ".join(rest.reason for rest in rests if rest is not None)
+
+    def wake(self) -> None:
+        """Ask servers again that are left alone as they failed."""
+        self._resting.clear()
+
+    async def close(self) -> None:
+        """End the process that stays."""
+        await self._client.close()
+
+    async def _alone(self, do: str, servers: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask one server after the other, by a process that ends with that, until one answers."""
+        password(self._settings.password_file)  # without it no server needs to be asked
+        troubles, refused = list[str](), False
+        client = self._make(self._settings)
         try:
-            with trio.fail_after(settings.timeout):
-                return await trio.to_thread.run_sync(
-                    _read, settings, server, password, abandon_on_cancel=True, limiter=_THREADS
-                )
-        except trio.TooSlowError:
-            troubles.append(f"{server}: no answer within {settings.timeout:g} s")
-        except SourceError:
-            raise
-        except Exception as error:  # noqa: BLE001 - bonsai's errors, OSError, TimeoutError: the next server may do better
-            troubles.append(f"{server}: {_words(error)}")
-    raise SourceError("; ".join(troubles))
+            for server in servers:
+                try:
+                    return await client.ask(do, server, self._settings.timeout)
+                except SourceError as error:
+                    troubles.append(f"{server}: {error}")
+                    refused = refused or isinstance(error, RefusedError)
+        finally:
+            await client.close()
+        raise (RefusedError if refused else SourceError)("; ".join(troubles))
+
+    async def _asked(self, do: str, limit: float, argument: object, servers: Sequence[str]) -> list[dict[str, Any]]:
+        """Ask the first server that answers, within so many seconds."""
+        due = trio.current_time() + limit
+        with trio.move_on_after(limit / 2) as waiting:
+            await self._turn.acquire()
+        if waiting.cancelled_caught:
+            raise SourceError("too many questions at once")
+        try:
+            return await self._first(do, due, argument, servers)
+        finally:
+            self._turn.release()
+
+    async def _first(self, do: str, due: float, argument: object, servers: Sequence[str]) -> list[dict[str, Any]]:
+        now, troubles = trio.current_time(), list[str]()
+        able = [server for server in servers if server not in self._resting or self._resting[server].until <= now]
+        for number, server in enumerate(able):
+            part = max(0.1, (due - trio.current_time()) / (len(able) - number))
+            try:
+                answer = await self._client.ask(do, server, part, argument)
+            except SourceError as error:
+                reason = f"{server}: {error}"
+                rest = REFUSED_REST if isinstance(error, RefusedError) else REST
+                self._resting[server] = _Rest(trio.current_time() + rest, reason)
+                troubles.append(reason)
+            else:
+                self._resting.pop(server, None)
+                return answer
+        raise SourceError("; ".join(troubles) or "; ".join(self._resting[server].reason for server in servers))
 
 
-def _read(settings: DirectorySettings, server: str, password: str) -> list[Item]:
-    import bonsai  # noqa: PLC0415 - an extra
-
-    client = bonsai.LDAPClient(server, settings.starttls and server.startswith("ldap://"))
-    client.set_cert_policy("demand")
-    client.set_server_chase_referrals(False)
-    client.set_ignore_referrals(True)
-    if settings.authorities is not None:
-        client.set_ca_cert(str(settings.authorities))
-    if settings.user:
-        client.set_credentials("SIMPLE", user=settings.user, password=password)
-    connection = client.connect(timeout=settings.timeout)
-    try:
-        found = connection.paged_search(
-            settings.base,
-            bonsai.LDAPSearchScope.SUBTREE,
-            settings.filter,
-            list(WANTED),
-            timeout=settings.timeout,
-            page_size=PAGE,
-        )
-        items: list[Item] = []
-        for entry in found:
-            items.append(_item(entry))
-            if len(items) > MOST_ENTRIES:
-                raise SourceError(f"there are more than {MOST_ENTRIES} objects: the filter finds too much")
-        return items
-    finally:
-        connection.close()
-
-
-def _item(entry: Any) -> Item:  # noqa: ANN401 - bonsai has no types
-    """Copy an entry: text of every value, whatever bonsai has made of it."""
-    return Item(
-        str(entry.dn),
-        {str(name).lower(): [_text(value) for value in values] for name, values in entry.items() if name != "dn"},
-    )
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _password(path: Path | None) -> str:
-    if path is None:
-        return ""
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeError) as error:
-        raise SourceError(f"the password file cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+def _items(plain: Sequence[tuple[str, Mapping[str, Sequence[str]]]]) -> list[Item]:
+    return [Item(dn, attributes) for dn, attributes in plain]

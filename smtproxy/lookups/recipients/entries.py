@@ -19,6 +19,10 @@ class SourceError(Exception):
     """A source could not be read. The text says why, for people; it holds no secret."""
 
 
+class RefusedError(SourceError):
+    """A server refused name or password: more attempts would lock the account."""
+
+
 @dataclass(slots=True)
 class Entries:
     """Addresses in the form of `Spelling`, each with what is known of it."""

@@ -23,12 +23,15 @@ WANTED = (
     "unauthOrig",
     "dLMemRejectPerms",
     "member",
+    "objectGUID",
 )
 """The attributes that are read."""
 MOST_SENDERS = 200
 """Senders that one recipient's list may name: they stand in the log. A longer list is left to the backend."""
 _MOST_GROUPS = 100
 """Groups within groups that are looked into for one list."""
+MOST_LISTED = MOST_SENDERS + _MOST_GROUPS
+"""Names that are looked into for one list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class _Directory:
             found.update(dict.fromkeys(str(address).lower() for address in addresses))
             open_names += [dn for dn in members if dn not in seen]
             seen.update(members)
-            if len(found) > MOST_SENDERS or len(seen) > MOST_SENDERS + _MOST_GROUPS:
+            if len(found) > MOST_SENDERS or len(seen) > MOST_LISTED:
                 return ()
         return tuple(sorted(found))
 

@@ -1,7 +1,10 @@
 """What a source of recipients is. It says what it knows of an address, and never what is to be done about it."""
 
+import math
 from collections.abc import Collection, Mapping
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
+
+import trio
 
 from smtproxy.lookups.recipients.entries import Entries
 from smtproxy.lookups.recipients.spelling import Address
@@ -90,3 +93,31 @@ def record_failed(journal: Journal, source: Source, entries: Entries | None, rea
             "age": source.age,
         },
     )
+
+
+QUIET: Final = 60.0
+"""Seconds between two lines about the same complaint."""
+
+
+class Complaints:
+    """What is wrong with a source besides that it cannot be read: said in the log, and then not again for a while."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._reasons: dict[str, str] = {}
+        self._said: dict[str, float] = {}
+
+    def say(self, source: Source, entries: Entries | None, what: str, reason: str) -> None:
+        """Note what is wrong with some part of its work; empty: nothing is."""
+        if not reason:
+            self._reasons.pop(what, None)
+            return
+        self._reasons[what] = reason
+        now = trio.current_time()
+        if now - self._said.get(what, -math.inf) >= QUIET:
+            self._said[what] = now
+            record_failed(self._journal, source, entries, reason)
+
+    def all(self) -> list[str]:
+        """Return what is wrong."""
+        return list(self._reasons.values())
