@@ -89,7 +89,7 @@ class CalloutSource:
         self._journal = journal
         self._clock = clock
         self._asking = asking
-        self._addresses = Remembered(clock)
+        self._addresses = Remembered[Opinion](clock)
         self._domains: dict[str, _Domain] = {}
         self._trouble = ""
 
@@ -155,7 +155,7 @@ class CalloutSource:
         known = self._domains.get(domain)
         return known if known is not None and 0 <= self._clock() - known.since < self._settings.exists_lives else None
 
-    async def _call(self, asking: Asking, address: Address) -> Answer:
+    async def _call(self, asking: Asking, address: Address) -> Answer[Opinion]:
         path = address.path
         if path is None:
             return Answer(Unknown("an address that cannot be asked for"))
@@ -187,7 +187,7 @@ class CalloutSource:
         if known is not None and reply.kind == 2:
             known.vouched = True
 
-    def _meaning(self, reply: Reply, domain: str) -> Answer:
+    def _meaning(self, reply: Reply, domain: str) -> Answer[Opinion]:
         """Say what a reply to RCPT says of the address."""
         enhanced = reply.enhanced or ""
         if reply.kind == 2:
@@ -212,7 +212,7 @@ class CalloutSource:
         if everybody and not (before is not None and before.everybody):
             record_accepts_all(self._journal, self._settings.backend, domain, reply, self.name)
 
-    def _failed(self, address: Address, reason: str) -> Answer:
+    def _failed(self, address: Address, reason: str) -> Answer[Opinion]:
         if reason != self._trouble:
             self._trouble = reason
             record_failed(self._journal, self, None, reason)

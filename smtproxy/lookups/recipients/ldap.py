@@ -119,7 +119,7 @@ class LdapSource:
             return self._within(address, copied)
         answer = self._questions.remembered(address)
         if answer is not None:
-            return self._within(address, Known(answer))
+            return self._within(address, answer)
         trouble = self._directory.trouble() or (TOO_MANY if self._questions.full() else "")
         if not trouble:
             raise NotAtHand
@@ -150,7 +150,7 @@ class LdapSource:
         self._complaints.say(self, self._entries, "questions", f"addresses cannot be asked for: {trouble}")
         before = self._questions.outlived(address)
         if before is not None:
-            return Known(before)
+            return before
         return self._within(address, copied if self._settings.reads else Unknown(trouble))
 
     def _within(self, address: Address, opinion: Fact[RecipientEntry]) -> Opinion:

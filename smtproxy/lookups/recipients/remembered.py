@@ -1,103 +1,118 @@
 """What was answered about single addresses: kept for a while, asked once for all who ask the same at the same time.
 
-It must never keep an answer that was none: who could not be asked is asked again by the next one.
+It must never keep an answer that was none: who could not be asked is asked again by the next one. Who exists and who
+does not are kept apart, so that a dictionary attack pushes out others of its kind, and never a mailbox.
 """
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import trio
 
 from smtproxy.lookups.recipients.source import Opinion
 from smtproxy.lookups.recipients.spelling import Address
 from smtproxy.policy.evidence import Known
+from smtproxy.policy.facts import RecipientEntry
 
 MOST = 50_000
-"""Addresses that are remembered, some 15 MB: those of a dictionary attack push each other out."""
+"""Answers of each kind that are remembered, some 15 MB."""
+
+
+Said = TypeVar("Said", bound=Opinion)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Generic[Said]):
     """What is known of an address, and for how long it counts."""
 
-    opinion: Opinion
+    opinion: Said
     lives: float = 0.0
     """Seconds; 0: it counts for those who ask now, and is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    opinion: Opinion
+    known: Known[RecipientEntry]
     since: float
     lives: float
 
 
 @dataclass(slots=True)
-class _Flight:
+class _Flight(Generic[Said]):
     landed: trio.Event = field(default_factory=trio.Event)
-    answer: Answer | None = None
+    answer: Answer[Said] | None = None
     """None: whoever asked gave up."""
 
 
-class Remembered:
+class Remembered(Generic[Said]):
     """Answers by address."""
 
     def __init__(self, clock: Callable[[], float], most: int = MOST) -> None:
-        """`clock` tells seconds since 1970."""
+        """`clock` tells seconds, be it since 1970 or on a clock that only goes forward."""
         self._clock = clock
         self._most = most
-        self._kept: OrderedDict[Address, _Kept] = OrderedDict()
-        self._flights: dict[Address, _Flight] = {}
+        self._yes: OrderedDict[Address, _Kept] = OrderedDict()
+        self._no: OrderedDict[Address, _Kept] = OrderedDict()
+        self._flights: dict[Address, _Flight[Said]] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        """Return of how many it is remembered that they exist."""
+        return len(self._yes)
 
-    def fresh(self, address: Address) -> Opinion:
+    def fresh(self, address: Address) -> Known[RecipientEntry] | None:
         """Return what is remembered and still counts; None: nothing is."""
-        kept = self._kept.get(address)
-        return kept.opinion if kept is not None and 0 <= self._clock() - kept.since < kept.lives else None
+        kept = self._yes.get(address) or self._no.get(address)
+        return None if kept is None or not self._is_within(kept, kept.lives) else kept.known
 
-    def existed(self, address: Address, within: float) -> Opinion:
+    def existed(self, address: Address, within: float) -> Known[RecipientEntry] | None:
         """Return what was remembered of an address that existed, however stale it is: for when nobody can be asked."""
-        kept = self._kept.get(address)
-        if kept is None or not isinstance(kept.opinion, Known) or not kept.opinion.value.exists:
-            return None
-        return kept.opinion if 0 <= self._clock() - kept.since < within else None
+        kept = self._yes.get(address)
+        return None if kept is None or not self._is_within(kept, within) else kept.known
 
-    async def ask(self, address: Address, question: Callable[[], Awaitable[Answer]]) -> Opinion:
+    def _is_within(self, kept: _Kept, seconds: float) -> bool:
+        return 0 <= self._clock() - kept.since < seconds
+
+    async def ask(self, address: Address, question: Callable[[], Awaitable[Answer[Said]]]) -> Said:
         """Let `question` find the answer, once for all who ask meanwhile. It raises nothing."""
-        while True:
-            flight = self._flights.get(address)
-            if flight is None:
-                return await self._fly(address, question)
+        while (flight := self._flights.get(address)) is not None:
             await flight.landed.wait()
             if flight.answer is not None:
                 return flight.answer.opinion
-
-    async def _fly(self, address: Address, question: Callable[[], Awaitable[Answer]]) -> Opinion:
-        flight = self._flights[address] = _Flight()
+        flight, since = _Flight[Said](), self._clock()
+        self._flights[address] = flight
         try:
-            answer = flight.answer = await question()
+            flight.answer = await question()
         finally:
             del self._flights[address]
             flight.landed.set()
-        if answer.lives:
-            self._keep(address, answer)
-        return answer.opinion
+        self._keep(address, flight.answer, since)
+        return flight.answer.opinion
 
-    def _keep(self, address: Address, answer: Answer) -> None:
-        self._kept[address] = _Kept(answer.opinion, self._clock(), answer.lives)
-        self._kept.move_to_end(address)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+    def _keep(self, address: Address, answer: Answer[Said], since: float) -> None:
+        """Keep an answer from when it was asked for: what was read meanwhile is younger."""
+        if not answer.lives or not isinstance(answer.opinion, Known):
+            return
+        self.forget(address)
+        kept = self._yes if answer.opinion.value.exists else self._no
+        kept[address] = _Kept(answer.opinion, since, answer.lives)
+        if len(kept) > self._most:
+            kept.popitem(last=False)
 
     def forget(self, address: Address) -> bool:
         """Forget one address; tell whether there was something."""
-        return self._kept.pop(address, None) is not None
+        return (self._yes.pop(address, None) or self._no.pop(address, None)) is not None
+
+    def forget_before(self, moment: float) -> None:
+        """Forget all that was asked for before a moment: since then everything was read."""
+        for answers in (self._yes, self._no):
+            for address in [address for address, kept in answers.items() if kept.since < moment]:
+                del answers[address]
 
     def clear(self) -> int:
         """Forget everything; return how much it was."""
-        number = len(self._kept)
-        self._kept.clear()
+        number = len(self._yes) + len(self._no)
+        self._yes.clear()
+        self._no.clear()
         return number

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import pytest
 import trio
 import trio.testing
 
-from smtproxy.lookups.recipients import questions
 from smtproxy.lookups.recipients.entries import SourceError
 from smtproxy.lookups.recipients.exchange import Item
 from smtproxy.lookups.recipients.questions import BURST, TOO_MANY, Questions, QuestionSettings
@@ -49,10 +47,10 @@ async def test_answers_are_remembered_for_a_while() -> None:
     for later, yes, no in ((59, True, False), (60, True, None), (900, None, None)):
         stage.now = 1000.0 + later
         found = [stage.questions.remembered(one) for one in (ANNA, NOBODY)]
-        assert [None if one is None else one.exists for one in found] == [yes, no]
+        assert [None if one is None else says(one) for one in found] == [yes, no]
     outlived = stage.questions.outlived(ANNA)
     assert outlived is not None
-    assert outlived.exists
+    assert says(outlived) is True
     assert stage.questions.outlived(NOBODY) is None
     stage.now += 86400.0
     assert stage.questions.outlived(ANNA) is None
@@ -134,17 +132,6 @@ async def test_a_harvest_is_no_load() -> None:
     assert stage.questions.full()
     stage.now += 1
     assert not stage.questions.full()
-
-
-async def test_a_harvest_pushes_out_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(questions, "MOST", 5)
-    stage = Stage()
-    await stage.questions.ask(ANNA)
-    for number in range(10):
-        await stage.questions.ask(Address(f"n{number}", "example.org"))
-    assert stage.questions.remembered(ANNA) is not None
-    assert len(stage.questions._no) == 5
-    assert len(stage.questions) == 1
 
 
 async def test_forgetting() -> None:

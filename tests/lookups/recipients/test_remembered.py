@@ -19,12 +19,12 @@ class Desk:
     def __init__(self, most: int = 10) -> None:
         self.now = 1e9
         self.asked = 0
-        self.answers = Remembered(lambda: self.now, most)
+        self.answers = Remembered[Opinion](lambda: self.now, most)
 
     async def ask(self, address: Address, opinion: Opinion, lives: float = 60.0) -> Opinion:
         """Ask, and be told this."""
 
-        async def question() -> Answer:
+        async def question() -> Answer[Opinion]:
             self.asked += 1
             await trio.testing.wait_all_tasks_blocked()
             return Answer(opinion, lives)
@@ -61,7 +61,7 @@ async def test_if_who_asks_gives_up_the_next_one_asks() -> None:
     desk = Desk()
     found: list[Opinion] = []
 
-    async def never() -> Answer:
+    async def never() -> Answer[Opinion]:
         await trio.sleep_forever()
         raise AssertionError
 
@@ -103,6 +103,26 @@ async def test_the_oldest_answers_go_first() -> None:
     for address in (ANNA, BOB, ANNA, carl):
         await desk.ask(address, EXISTS)
     assert [desk.answers.fresh(one) for one in (ANNA, BOB, carl)] == [EXISTS, None, EXISTS]
+
+
+async def test_a_harvest_pushes_out_nobody_who_exists() -> None:
+    desk = Desk(most=5)
+    await desk.ask(ANNA, EXISTS)
+    for number in range(10):
+        await desk.ask(Address(f"n{number}", "example.org"), LACKS)
+    assert desk.answers.fresh(ANNA) == EXISTS
+    missing = [desk.answers.fresh(Address(f"n{number}", "example.org")) for number in range(10)]
+    assert missing == [None] * 5 + [LACKS] * 5
+    assert len(desk.answers) == 1
+
+
+async def test_what_is_younger_than_a_reading_stays() -> None:
+    desk = Desk()
+    await desk.ask(ANNA, EXISTS)
+    desk.now += 1
+    await desk.ask(BOB, LACKS)
+    desk.answers.forget_before(desk.now)
+    assert (desk.answers.fresh(ANNA), desk.answers.fresh(BOB)) == (None, LACKS)
 
 
 async def test_forgetting() -> None:
