@@ -210,7 +210,17 @@ class Session:
         self._waiting.wake(events.Shutdown(now=True))
 
     def sweep(self, now: float) -> None:
-        """Look after a session that is parked: its deadline, and the sockets it is not listening to."""
+        """Look after a session that is parked: its deadline, and the sockets it is not listening to.
+
+        Never raises: the task of the sweeper is everybody's, and a bug in one session ends that one.
+        """
+        try:
+            self._look_after(now)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._crashed(error)
+            self._waiting.wake(events.Crashed())
+
+    def _look_after(self, now: float) -> None:
         waiting, backend, client = self._waiting, self._backend, self._client
         if waiting.parked is None:
             return

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import trio
 
+from smtproxy.network.boundary import Surviving
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.link import Link
 from smtproxy.network.pace import complains
@@ -180,6 +181,8 @@ class Pool:
         self._waiting: dict[int, Waiter] = {}
         """The line, in the order of arrival."""
         self._holders: dict[int, Place] = {}
+        self.boundary = Surviving(journal, f"backend {name}")
+        """What looks after it in the background is in here."""
         self._waited = False
         """Somebody had to wait since the servers were judged last."""
 

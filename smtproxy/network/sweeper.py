@@ -25,8 +25,9 @@ async def sweep(sessions: Iterable[Session], pools: Sequence[Pool]) -> None:
         for session in tuple(sessions):
             session.sweep(now)
         for pool in pools:
-            pool.press(now)
-            pool.tend(now)
+            with pool.boundary:
+                pool.press(now)
+                pool.tend(now)
 
 
 async def answer(bell: int, pools: Sequence[Pool]) -> None:
@@ -35,4 +36,5 @@ async def answer(bell: int, pools: Sequence[Pool]) -> None:
         await trio.lowlevel.wait_readable(bell)
         quieten(bell)
         for pool in pools:
-            pool.hear_bell()
+            with pool.boundary:
+                pool.hear_bell()

@@ -4,14 +4,17 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from smtproxy.network.driver import Session
+from smtproxy.network.pool import Pool
 from smtproxy.network.sweeper import INTERVAL, answer, sweep
 from smtproxy.policy.admission import RAISE_AFTER
 from smtproxy.sample.script import Point, Rule, Script
 from smtproxy.session.limits import LIMITS
+from smtproxy.session.records import Event
 from tests.network.stage import ENVELOPE, LETTER, Guest, Stage, quiet, stage, until
 
 
@@ -85,6 +88,35 @@ async def test_pools_are_tended(mock_clock: MockClock) -> None:
             await here.pass_time(INTERVAL)
         assert here.server.ceiling == here.pool.max_connections
         await until(lambda: here.server.open == 0)
+
+
+async def test_a_bug_in_one_session_ends_that_one(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with stage(Script((Rule(Point.RCPT, ()),))) as here, sweeping(here) as sessions:
+        guests = [await _waits_for_the_backend(here) for _ in range(2)]
+        sessions.update(guest.session for guest in guests)
+        with monkeypatch.context() as patched:
+            first = guests[0].session
+            patched.setattr(Session, "_watch", lambda self, now: broken() if self is first else None)
+            await here.pass_time(INTERVAL)
+        assert [one.code for one in await guests[0].client.hear(2)] == [250, 421]
+        assert (first.over, guests[1].session.over) == (True, False)
+        assert here.journal.one(Event.CRASH)["where"] == "session"
+
+
+async def test_a_bug_in_a_pool_ends_nothing(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with stage() as here, sweeping(here):
+        with monkeypatch.context() as patched:
+            patched.setattr(Pool, "tend", broken)
+            await here.pass_time(INTERVAL)
+        assert here.journal.one(Event.CRASH)["where"] == "backend backend"
+        await here.pass_time(INTERVAL)
+        assert (await here.mail(LETTER)).code == 250
 
 
 async def test_a_bell_brings_a_place_between_two_rounds(mock_clock: MockClock) -> None:
