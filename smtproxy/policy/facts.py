@@ -13,12 +13,15 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from smtproxy.wire.members import hashed_by_identity
+
 T = TypeVar("T")
 
 VERSION = 1
 """Of the shapes below, and of the record they stand in."""
 
 
+@hashed_by_identity
 class Scope(Enum):
     """What a fact is about, and by that how long it is one."""
 
