@@ -208,6 +208,8 @@ def _greeting(dialogue: Dialogue) -> _Greeting:
 
 
 def _differing(one: _Greeting, other: _Greeting) -> dict[str, object]:
+    if one == other:
+        return {}
     known = other.plain()
     return {name: value for name, value in one.plain().items() if value != known[name]}
 
