@@ -254,8 +254,7 @@ def brief(fact: object) -> object:
     """Return the plain form of a fact, without what is as it is by default: most of it is, in most lines."""
     if isinstance(fact, tuple):
         return [brief(one) for one in fact]
-    shape: type[Any] = type(fact)
-    defaults = _defaults(shape)
+    defaults = _defaults(type(fact))  # type: ignore[arg-type] # mypy does not know that types have a hash
     if not defaults:
         return fact
     plain: dict[str, object] = {}
