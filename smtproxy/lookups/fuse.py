@@ -21,7 +21,7 @@ import trio
 
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.resolver import CachingResolver
-from smtproxy.session.networks import address_of
+from smtproxy.session.networks import pointer_of
 from smtproxy.session.records import Event, Journal
 
 FRESH = 60.0
@@ -55,7 +55,7 @@ DOMAINS = Points("test", "invalid", domains=True)
 def query_name(subject: str, zone: str) -> str:
     """Return the name that is asked for: an address turned round, or a domain, below the zone. RFC 5782 2.1, 2.4"""
     try:
-        pointer = address_of(subject).reverse_pointer
+        pointer = pointer_of(subject)
     except ValueError:
         return f"{subject}.{zone}"
     return f"{pointer.removesuffix('.in-addr.arpa').removesuffix('.ip6.arpa')}.{zone}"

@@ -240,6 +240,8 @@ class Policy:
         return _Turn(rows, frozenset(key.name for key in keys if _by_then(key, stage)))
 
     def _kind(self, client: str) -> _Kind:
+        if not self._alone:
+            return ()
         return tuple(is_from(client, one.match.clients) for one in self._alone)
 
     def _spared(self, check: Check, kind: _Kind) -> bool:

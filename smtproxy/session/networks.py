@@ -26,6 +26,12 @@ def address_of(text: str) -> Address:
     return address if mapped is None else mapped
 
 
+@lru_cache(maxsize=4096)
+def pointer_of(text: str) -> str:
+    """Return where the names of an address stand in the DNS. Raises ValueError. Remembered, as it is for each list."""
+    return address_of(text).reverse_pointer
+
+
 def within(address: Address, networks: Iterable[Network]) -> bool:
     """Tell whether an address is in one of the networks."""
     return any(address in network for network in networks)
