@@ -8,7 +8,7 @@ it any more. A verdict waits for the facts that its stage needs, and no longer t
 It decides nothing about mail: the policy does, and the docket keeps what it decided on.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -483,10 +483,10 @@ class _Inquiry:
     recipient: Path | None
     now: float
 
-    async def fact(self, key: Key[T]) -> Fact[T]:
+    def fact(self, key: Key[T]) -> Coroutine[Any, Any, Fact[T]]:
         """See `Inquiry`."""
-        return await self.gathering.fact(key, self)
+        return self.gathering.fact(key, self)
 
-    async def message(self) -> bytes:
+    def message(self) -> Coroutine[Any, Any, bytes]:
         """See `Inquiry`."""
-        return await self.gathering.octets(quick=self.quick)
+        return self.gathering.octets(quick=self.quick)
