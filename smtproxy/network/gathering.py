@@ -374,8 +374,12 @@ class Gathering:
             hello="" if dialogue.hello is None else dialogue.hello.name,
             sender=None if dialogue.envelope is None else dialogue.envelope.sender,
             recipient=None if dialogue.recipient is None else dialogue.recipient.path,
-            now=0.0 if sources is None else sources.time(),
         )
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return 0.0 if self._sources is None else self._sources.time()
 
     def _proven(self) -> frozenset[str]:
         return proven(Evidence(Stage.MESSAGE, self._dialogue, self._facts))
@@ -481,7 +485,11 @@ class _Inquiry:
     hello: str
     sender: Path | None
     recipient: Path | None
-    now: float
+
+    @property
+    def now(self) -> float:
+        """See `Inquiry`."""
+        return self.gathering.now
 
     def fact(self, key: Key[T]) -> Coroutine[Any, Any, Fact[T]]:
         """See `Inquiry`."""

@@ -11,7 +11,6 @@ comma in it) gets all the domains that anybody may see, and `understood` is fals
 import email.policy
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import MessageDefect, ObsoleteHeaderDefect
 from email.utils import parsedate_to_datetime
@@ -20,6 +19,7 @@ from itertools import islice
 from typing import Final
 
 from smtproxy.wire.paths import domain_key
+from smtproxy.wire.values import value
 
 LONGEST_PARSED: Final = 2048
 """Octets of a From field that the standard parser is given: it is quadratic. Honest ones have 200."""
@@ -87,7 +87,7 @@ def fields(block: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield match[1], match[2]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Values:
     """The fields of one name."""
 
@@ -115,7 +115,7 @@ def _beginning(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
     return re.compile(rb"\n(" + b"|".join(map(re.escape, names)) + rb")[ \t]*+:")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Authors:
     """Whom From names."""
 
@@ -129,8 +129,8 @@ def authors(froms: Sequence[bytes]) -> Authors:
     """Read the values of all From fields of a message. RFC 5322 3.6.2, RFC 6854"""
     domains: dict[str, None] = {}
     understood = len(froms) == 1
-    for value in froms:
-        text = _FOLD.sub("", _text(value[:LONGEST_SEARCHED])).strip()
+    for written in froms:
+        text = _FOLD.sub("", _text(written[:LONGEST_SEARCHED])).strip()
         plain = _PLAIN.fullmatch(text) if len(text) <= LONGEST_PARSED else None
         if plain is not None:
             domains[plain[2].lower()] = None
@@ -138,7 +138,7 @@ def authors(froms: Sequence[bytes]) -> Authors:
         # Each once, and not all of 64 KiB: IDNA is slow, and those behind the twentieth are cut below.
         named_here = dict.fromkeys(match[1] for match in _DOMAIN.finditer(outside(text)))
         seen = dict.fromkeys(domain_key(_bare(one)) for one in islice(named_here, 10 * MOST_DOMAINS))
-        parsed, clean = _parsed(text) if len(value) <= LONGEST_PARSED else ((), False)
+        parsed, clean = _parsed(text) if len(written) <= LONGEST_PARSED else ((), False)
         understood = understood and clean and set(seen) == set(parsed)
         domains.update(dict.fromkeys(parsed))
         domains.update(seen)
@@ -146,11 +146,11 @@ def authors(froms: Sequence[bytes]) -> Authors:
     return Authors(named[:MOST_DOMAINS], understood and 0 < len(named) <= MOST_DOMAINS)
 
 
-def _text(value: bytes) -> str:
+def _text(octets: bytes) -> str:
     try:
-        return value.decode()
+        return octets.decode()
     except UnicodeDecodeError:
-        return value.decode("latin-1")
+        return octets.decode("latin-1")
 
 
 def outside(text: str) -> str:
