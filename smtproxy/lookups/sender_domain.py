@@ -34,7 +34,8 @@ async def sender_domain(inquiry: Inquiry) -> Fact[SenderDomain]:
     exchangers = _exchangers(answer)
     if exchangers == (".",):
         return Known(SenderDomain(exists=True, null_mx=True))
-    exchangers = tuple(one for one in exchangers if one != ".")
+    if "." in exchangers:
+        exchangers = tuple(one for one in exchangers if one != ".")
     found: list[str] = []
     failed = None
     for number, name in enumerate(exchangers[:MOST_EXCHANGERS]):

@@ -5,7 +5,7 @@ one along nor bend ours: every word of a peer is a token or a quoted string, pri
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -22,8 +22,9 @@ LONGEST_FIELD: Final = 65536
 """Octets of a field that are kept to learn whose it is. Honest ones have 2,000; the backend's own bound is 64 KiB or
 128 (Exchange: MaxHeaderSize), so whoever hides its owner deeper than that hides it from everybody."""
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+")  # RFC 2045 5.1
-_MAILBOX: Final = re.compile(r"(?:[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]*@)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_TOKEN: Final = r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+"  # RFC 2045 5.1
+_MAILBOX: Final = r"(?:[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]*@)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_BARE: Final = re.compile(rf"(?:{_TOKEN}|{_MAILBOX})")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 _NOT_IN_KEYWORD: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
@@ -57,7 +58,10 @@ def compose(authserv_id: str, results: Sequence[MethodResult]) -> bytes:
     return "\r\n\t".join(lines).encode("ascii") + b"\r\n"
 
 
-def _folded(words: Iterable[str]) -> list[str]:
+def _folded(words: Sequence[str]) -> list[str]:
+    line = " ".join(words)
+    if len(line) < LONGEST_LINE:  # a ";" follows
+        return [line]
     lines: list[str] = []
     for word in words:
         if lines and len(lines[-1]) + len(word) + 2 <= LONGEST_LINE:
@@ -74,7 +78,7 @@ def _keyword(word: str) -> str:
 
 def _value(text: str) -> str:
     text = text[:LONGEST_VALUE]
-    return text if _TOKEN.fullmatch(text) or _MAILBOX.fullmatch(text) else _quoted(text)
+    return text if _BARE.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
