@@ -22,9 +22,9 @@ LONGEST_FIELD: Final = 65536
 """Octets of a field that are kept to learn whose it is. Honest ones have 2,000; the backend's own bound is 64 KiB or
 128 (Exchange: MaxHeaderSize), so whoever hides its owner deeper than that hides it from everybody."""
 
-_TOKEN: Final = r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+"  # RFC 2045 5.1
+_WORD: Final = r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+"  # RFC 2045 5.1
 _MAILBOX: Final = r"(?:[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]*@)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
-_BARE: Final = re.compile(rf"(?:{_TOKEN}|{_MAILBOX})")
+_BARE: Final = re.compile(rf"(?:{_WORD}|{_MAILBOX})")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 _NOT_IN_KEYWORD: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
