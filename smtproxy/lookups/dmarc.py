@@ -5,9 +5,9 @@ from typing import Final
 import trio
 from publicsuffixlist import PublicSuffixList
 
-from smtproxy.network.dns.answers import Resolver, Status
+from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.inquiry import Inquiry, Lookup
-from smtproxy.policy.dmarc import Record, candidates, evaluate, read, walk
+from smtproxy.policy.dmarc import candidates, evaluate, read, walk
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import DKIM, DMARC, HEADER, SPF, Dmarc, Signatures, Spf
 
@@ -50,25 +50,21 @@ async def judge(
     names = dict.fromkeys(walk(author))
     for domain in candidates(author, organisation, known_spf, signatures):
         names.update(dict.fromkeys(walk(domain)))
-    records: dict[str, Record | None] = {}
-    missing: list[str] = []
-
-    async def ask(domain: str) -> None:
-        answer = await dns.ask(f"_dmarc.{domain}", "TXT")
-        if answer.status.known or answer.status is Status.INVALID:
-            records[domain] = read(answer.records)
-        else:
-            missing.append(domain)
-
+    answers: dict[str, Answer] = {}
     if quick:
         for domain in names:
-            await ask(domain)
+            answers[domain] = await dns.ask(f"_dmarc.{domain}", "TXT")
     else:
+
+        async def ask(domain: str) -> None:
+            answers[domain] = await dns.ask(f"_dmarc.{domain}", "TXT")
+
         async with trio.open_nursery() as nursery:
             for domain in names:
                 nursery.start_soon(ask, domain)
-    if missing:
+    if not all(one.status.known or one.status is Status.INVALID for one in answers.values()):
         return Known(Dmarc("temperror", author))
+    records = {domain: read(answer.records) for domain, answer in answers.items()}
     exists = True
     if records.get(author) is None and any(records.values()):
         # RFC 9989 4.7: a domain does not exist if there is nothing at and below its name.

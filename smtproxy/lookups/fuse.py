@@ -16,13 +16,13 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 import trio
 
 from smtproxy.network.boundary import Surviving
 from smtproxy.network.dns.answers import Answer, Status
 from smtproxy.network.dns.resolver import CachingResolver
+from smtproxy.session.networks import pointer_of
 from smtproxy.session.records import Event, Journal
 
 FRESH = 60.0
@@ -58,7 +58,7 @@ DOMAINS = Points("test", "invalid", domains=True)
 def query_name(subject: str, zone: str) -> str:
     """Return the name that is asked for: an address turned round, or a domain, below the zone. RFC 5782 2.1, 2.4"""
     try:
-        pointer = ip_address(subject).reverse_pointer
+        pointer = pointer_of(subject)
     except ValueError:
         return f"{subject}.{zone}"
     return f"{pointer.removesuffix('.in-addr.arpa').removesuffix('.ip6.arpa')}.{zone}"

@@ -28,7 +28,7 @@ from smtproxy.policy.facts import (
     Listed,
     Listings,
 )
-from smtproxy.session.networks import LOCAL, address_of, within
+from smtproxy.session.networks import LOCAL, address_of
 from smtproxy.session.records import Journal
 from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.paths import domain_key
@@ -65,7 +65,7 @@ async def _client(inquiry: Inquiry) -> str | Unknown:
     if not inquiry.client:
         return Unknown("no_client")
     address = address_of(inquiry.client)
-    return "" if within(address, LOCAL) else str(address)
+    return "" if address in LOCAL else str(address)
 
 
 async def _reverse_name(inquiry: Inquiry) -> str | Unknown:

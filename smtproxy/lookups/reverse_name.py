@@ -8,7 +8,7 @@ from smtproxy.network.dns.answers import Status
 from smtproxy.network.inquiry import Inquiry, Lookup
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import REVERSE_NAME, ReverseName
-from smtproxy.session.networks import address_of
+from smtproxy.session.networks import address_of, pointer_of
 
 MOST_NAMES = 5
 """Names of an address that are followed. RFC 7208 5.5 stops at 10 for ptr; honest addresses have one or two."""
@@ -19,7 +19,7 @@ async def reverse_name(inquiry: Inquiry) -> Fact[ReverseName]:
     if not inquiry.client:
         return Unknown("no_client")
     client = address_of(inquiry.client)
-    answer = await inquiry.dns.ask(client.reverse_pointer, "PTR")
+    answer = await inquiry.dns.ask(pointer_of(inquiry.client), "PTR")
     if not answer.status.known:
         return unknown(answer)
     names = answer.records[:MOST_NAMES]

@@ -5,7 +5,7 @@ from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.inquiry import Inquiry, Lookup
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import SENDER_DOMAIN, SenderDomain
-from smtproxy.session.networks import BOGUS, Address, address_of, within
+from smtproxy.session.networks import BOGUS, Address, address_of
 
 MOST_EXCHANGERS = 10
 """Exchangers whose addresses are asked for, the best ones first, while none is found that could be reached. RFC 7208
@@ -34,11 +34,12 @@ async def sender_domain(inquiry: Inquiry) -> Fact[SenderDomain]:
     exchangers = _exchangers(answer)
     if exchangers == (".",):
         return Known(SenderDomain(exists=True, null_mx=True))
-    exchangers = tuple(one for one in exchangers if one != ".")
+    if "." in exchangers:
+        exchangers = tuple(one for one in exchangers if one != ".")
     found: list[str] = []
     failed = None
     for number, name in enumerate(exchangers[:MOST_EXCHANGERS]):
-        if number >= ENOUGH and not all(within(one, BOGUS) for one in read(found)):
+        if number >= ENOUGH and not all(one in BOGUS for one in read(found)):
             break
         addresses = await addresses_of(inquiry.dns, name, first)
         found += addresses.records

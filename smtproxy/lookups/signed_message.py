@@ -75,34 +75,52 @@ class Unusable(Exception):  # noqa: N818 - it is caught where it becomes a resul
 class SignedMessage:
     """The parts of a message, once for all its signatures."""
 
-    __slots__ = ("_body", "_by_name", "_canonical", "_hashes", "_header_hashes", "headers")
+    __slots__ = (
+        "_begin", "_block", "_by_name", "_canonical", "_fields", "_hashes", "_header_hashes", "_lower", "_message",
+    )  # fmt: skip
 
     def __init__(self, message: bytes) -> None:
         """Cut the message in two. Raises Unusable: its header is too large."""
-        end, begin = halves(message)
+        end, self._begin = halves(message)
         if end > LARGEST_HEADER:
             raise Unusable("header too large")
-        # Cut before they are made: a quarter of a million of them held the loop for 0.2 s.
-        some = list(islice(fields(message[:end]), MOST_FIELDS + 1))
-        if len(some) > MOST_FIELDS:
-            raise Unusable("too many header fields")
-        self.headers = [[name, _crlf(value) + b"\r\n"] for name, value in some]
-        """Name and value of each field, with no newlines but CRLF, as dkimpy has them."""
-        self._body = message[begin:]
+        self._block = block = message[:end]
+        self._lower = block.lower()
+        self._fields: list[tuple[bytes, bytes]] | None = None
+        if block.count(b"\n") + block.count(b"\r") >= MOST_FIELDS:
+            self._all()  # raises where they are that many
+        self._message = message
         self._canonical: dict[bool, bytes] = {}
         self._hashes: dict[tuple[bool, int | None], bytes] = {}
         self._by_name: dict[bool, dict[bytes, list[bytes]]] = {}
         self._header_hashes: dict[tuple[bool, tuple[bytes, ...], tuple[bytes, bytes]], Any] = {}
 
+    def _all(self) -> list[tuple[bytes, bytes]]:
+        """Return all fields, as they came."""
+        if self._fields is None:
+            # Cut before they are made: a quarter of a million of them held the loop for 0.2 s.
+            found = list(islice(fields(self._block), MOST_FIELDS + 1))
+            if len(found) > MOST_FIELDS:
+                raise Unusable("too many header fields")
+            self._fields = found
+        return self._fields
+
+    def headers(self) -> list[list[bytes]]:
+        """Return name and value of each field, with no newlines but CRLF, as dkimpy has them and may change them."""
+        return [[name, _value(value)] for name, value in self._all()]
+
     def signatures(self, name: bytes) -> list[bytes]:
         """Return the values of the fields of this name (lower case), the topmost first."""
-        return [value for field, value in self.headers if field.lower() == name]
+        if name not in self._lower:  # most messages have no ARC, many no DKIM
+            return []
+        return [_value(value) for field, value in self._all() if field.lower() == name]
 
     def body_hash(self, length: int | None, *, relaxed: bool) -> bytes:
         """Return the SHA-256 of the canonical body, or of its first octets. RFC 6376 3.4.3, 3.4.4"""
         if (relaxed, length) not in self._hashes:
             if relaxed not in self._canonical:
-                self._canonical[relaxed] = _relaxed(self._body) if relaxed else _without_empty_lines(_crlf(self._body))
+                body = self._message[self._begin :]
+                self._canonical[relaxed] = _relaxed(body) if relaxed else _without_empty_lines(_crlf(body))
             self._hashes[relaxed, length] = hashlib.sha256(memoryview(self._canonical[relaxed])[:length]).digest()
         return self._hashes[relaxed, length]
 
@@ -115,7 +133,7 @@ class SignedMessage:
         if key not in self._header_hashes:
             if relaxed not in self._by_name:
                 by_name = self._by_name.setdefault(relaxed, {})
-                for name, value in _canonical(relaxed, self.headers):
+                for name, value in _canonical(relaxed, self.headers()):
                     by_name.setdefault(name.lower(), []).append(name + b":" + value)
             made, taken = hashlib.sha256(), Counter[bytes]()
             # One From more than is said, or another one could be put in where it is shown. dkimpy does the same.
@@ -133,6 +151,10 @@ class SignedMessage:
 def _canonical(relaxed: bool, some: Any) -> Any:  # noqa: ANN401, FBT001 - dkimpy has no types
     how = dkim.CanonicalizationPolicy.from_c_value(b"relaxed" if relaxed else b"simple").header_algorithm
     return how.canonicalize_headers(some)
+
+
+def _value(value: bytes) -> bytes:
+    return _crlf(value) + b"\r\n"
 
 
 def _relaxed(body: bytes) -> bytes:
@@ -245,7 +267,7 @@ def checked_key(record: bytes) -> dict[bytes, bytes]:
 
 def told(checker: Any, message: SignedMessage) -> Any:  # noqa: ANN401 - dkimpy has no types
     """Give a dkimpy object the fields of signatures alone, and hashes in place of what it would hash anew each time."""
-    checker.headers = [list(field) for field in message.headers if field[0].lower() in _SIGNATURES]
+    checker.headers = [list(field) for field in message.headers() if field[0].lower() in _SIGNATURES]
 
     def with_known_hashes(said: dict[bytes, bytes], names: list[bytes], field: tuple[bytes, bytes], _: object) -> bool:
         if checker.seqtlsrpt:

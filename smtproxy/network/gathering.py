@@ -8,7 +8,7 @@ it any more. A verdict waits for the facts that its stage needs, and no longer t
 It decides nothing about mail: the policy does, and the docket keeps what it decided on.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
 from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import FACTS, Key, Scope
 from smtproxy.policy.governor import Change, Governor
-from smtproxy.policy.judge import Policy
+from smtproxy.policy.judge import Policy, Wanted
 from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue
@@ -51,9 +51,10 @@ _STARTS: Mapping[Stage, Scope] = {
     Stage.MESSAGE: Scope.MESSAGE,
 }
 """What can be looked up from a stage on."""
+_CANCELLED = Unknown("cancelled")
 _IN_TIME = 0.5
 """Seconds that a verdict about a message leaves to the deadline of its session."""
-_NOTHING: frozenset[Key[Any]] = frozenset()
+_NOTHING: Wanted = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +135,7 @@ class Gathering:
         self._taken = 0
         """Octets of the memory for such messages that are ours."""
         self._turn: trio.Lock | None = None
-        """Who reads the message."""
+        """Who reads the message; None: nobody had to yet."""
         self._closed = False
         self.message: Callable[[], Awaitable[bytes]] | None = None
         """Reads the message that is held; there only while its verdict is awaited. Set by the driver."""
@@ -162,7 +163,7 @@ class Gathering:
         if sources is None:
             return None
         if stage is Stage.MESSAGE:
-            self._turn = trio.Lock()
+            self._turn = None  # who still reads the message before this one keeps its own
             self._begin(Scope.MESSAGE, sources)
             if not self._missing - self._facts.keys():
                 return self._decide(self._evidence(stage))
@@ -241,39 +242,45 @@ class Gathering:
         stale = _BEGINS[stage]
         for name in [name for name in self._facts if FACTS[name].scope in stale]:
             del self._facts[name]
-        self._call_off(*stale)
+        self._call_off(stale)
         if stage is not Stage.MESSAGE:  # nobody can read it yet
             self._begin(_STARTS[stage], sources)
 
     def _begin(self, scope: Scope, sources: Sources) -> None:
         """Look up what is wanted of a scope."""
-        for key in self._wanted:
-            if key.scope is scope and key.name not in self._facts and key.name not in self._flights:
-                self._start(key, sources)
+        keys = self._wanted.get(scope)
+        if keys is None:
+            return
+        quick = self._inquiry(quick=True)
+        for key in keys:
+            if key.name not in self._facts and key.name not in self._flights:
+                self._start(key, sources, quick)
 
-    def _call_off(self, *stale: Scope) -> None:
+    def _call_off(self, stale: tuple[Scope, ...]) -> None:
+        if not self._flights:
+            return
         for name in [name for name in self._flights if FACTS[name].scope in stale]:
             flight = self._flights.pop(name)
             flight.stale = True
             flight.scope.cancel()
 
-    def _start(self, key: Key[Any], sources: Sources) -> None:
+    def _start(self, key: Key[Any], sources: Sources, quick: "_Inquiry") -> None:
         """Look a fact up: from memory if it is there, else beside the session."""
         lookup = sources.lookups.get(key.name)
         if lookup is None:
             self._facts[key.name] = NOT_CONFIGURED
             return
-        fact = self._at_hand(lookup) if lookup.quick else None
+        fact = self._at_hand(lookup, quick) if lookup.quick else None
         if fact is not None:
             self._facts[key.name] = fact
             return
         flight = self._flights[key.name] = _Flight()
         sources.nursery.start_soon(self._fly, lookup, flight, self._inquiry(quick=False))
 
-    def _at_hand(self, lookup: AnyLookup) -> Fact[Any] | None:
-        asking = lookup.find(self._inquiry(quick=True))
+    def _at_hand(self, lookup: AnyLookup, quick: "_Inquiry") -> Fact[Any] | None:
+        asking = lookup.find(quick)
         try:
-            asking.__await__().send(None)
+            asking.send(None)
         except StopIteration as found:
             made: Fact[Any] = found.value
             return made
@@ -282,11 +289,11 @@ class Gathering:
         except Exception as error:  # noqa: BLE001 - whatever a lookup does, the session goes on
             self._crashed(f"lookup {lookup.key.name}", error)
             return Unknown("crashed")
-        asking.close()  # type: ignore[attr-defined] # a coroutine that waits for something else than the DNS
+        asking.close()  # it waits for something else than the DNS
         return None
 
     async def _fly(self, lookup: AnyLookup, flight: _Flight, inquiry: "_Inquiry") -> None:
-        fact: Fact[Any] = Unknown("cancelled")
+        fact: Fact[Any] = _CANCELLED
         try:
             with flight.scope:
                 fact = await lookup.find(inquiry)
@@ -315,34 +322,39 @@ class Gathering:
                 },
             )
 
-    async def fact(self, key: Key[T], *, quick: bool) -> Fact[T]:
+    async def fact(self, key: Key[T], asker: "_Inquiry") -> Fact[T]:
         """Return a fact that a lookup asks for."""
+        known = self._facts.get(key.name)
+        if known is not None:
+            return known
         sources = self._sources
-        if key.name not in self._facts and key.name not in self._flights and sources is not None:
-            if quick:
+        if key.name not in self._flights and sources is not None:
+            if asker.quick:
                 lookup = sources.lookups.get(key.name)
-                found = None if lookup is None or not lookup.quick else self._at_hand(lookup)
+                found = None if lookup is None or not lookup.quick else self._at_hand(lookup, asker)
                 if lookup is not None and found is None:
                     raise NotAtHand
                 self._facts[key.name] = NOT_CONFIGURED if found is None else found
             else:
-                self._start(key, sources)
+                self._start(key, sources, self._inquiry(quick=True))
         flight = self._flights.get(key.name)
         if flight is not None:
-            if quick:
+            if asker.quick:
                 raise NotAtHand
             await flight.landed.wait()
-        return self._facts.get(key.name, Unknown("cancelled"))
+        return self._facts.get(key.name, _CANCELLED)
 
     async def octets(self, *, quick: bool) -> bytes:
         """Return the message that is being judged, read once for all who ask."""
         known = self._octets
         if known is not None:
             return known
-        message, turn = self.message, self._turn
-        if quick or message is None or turn is None:
+        message = self.message
+        if quick or message is None:
             raise NotAtHand
-        async with turn:  # three lookups of 30 MiB each would hold it three times
+        if self._turn is None:
+            self._turn = trio.Lock()
+        async with self._turn:  # three lookups of 30 MiB each would hold it three times
             if self.message is not message:
                 raise NotAtHand  # nobody would give back the memory that it is read into
             octets = await message() if self._octets is None else self._octets
@@ -362,8 +374,12 @@ class Gathering:
             hello="" if dialogue.hello is None else dialogue.hello.name,
             sender=None if dialogue.envelope is None else dialogue.envelope.sender,
             recipient=None if dialogue.recipient is None else dialogue.recipient.path,
-            now=0.0 if sources is None else sources.time(),
         )
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return 0.0 if self._sources is None else self._sources.time()
 
     def _proven(self) -> frozenset[str]:
         return proven(Evidence(Stage.MESSAGE, self._dialogue, self._facts))
@@ -417,7 +433,7 @@ class Gathering:
             return verdict
         self._forget_message()
         if stage is Stage.MESSAGE:
-            self._call_off(Scope.MESSAGE)
+            self._call_off((Scope.MESSAGE,))
         if sources.governor is not None:
             self._govern(evidence, verdict, sources, sources.governor)
         if self._docket is not None and stage not in (Stage.CONNECT, Stage.HELLO):
@@ -431,7 +447,7 @@ class Gathering:
 
     def _dressed(self, evidence: Evidence, verdict: Accepted, results: Callable[[Evidence], bytes] | None) -> Accepted:
         """Say at DATA whether the message must be held; put Authentication-Results in front as late as is possible."""
-        whole = any(key.scope is Scope.MESSAGE for key in self._wanted)
+        whole = Scope.MESSAGE in self._wanted
         if evidence.stage is Stage.DATA:
             header = b"" if whole or results is None else results(evidence)
             return Accepted(verdict.stage, verdict.notes, verdict.delay, whole=whole, header=header)
@@ -469,12 +485,16 @@ class _Inquiry:
     hello: str
     sender: Path | None
     recipient: Path | None
-    now: float
 
-    async def fact(self, key: Key[T]) -> Fact[T]:
+    @property
+    def now(self) -> float:
         """See `Inquiry`."""
-        return await self.gathering.fact(key, quick=self.quick)
+        return self.gathering.now
 
-    async def message(self) -> bytes:
+    def fact(self, key: Key[T]) -> Coroutine[Any, Any, Fact[T]]:
         """See `Inquiry`."""
-        return await self.gathering.octets(quick=self.quick)
+        return self.gathering.fact(key, self)
+
+    def message(self) -> Coroutine[Any, Any, bytes]:
+        """See `Inquiry`."""
+        return self.gathering.octets(quick=self.quick)

@@ -4,7 +4,7 @@ One function serves both ways: asked with a resolver that answers from memory al
 cannot), it costs no task and no wait; else it runs beside the session and delivers when it is done.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -77,7 +77,7 @@ class Lookup(Generic[T]):
     """A source of one fact."""
 
     key: Key[T]
-    find: Callable[[Inquiry], Awaitable[Fact[T]]]
+    find: Callable[[Inquiry], Coroutine[Any, Any, Fact[T]]]
     """Whatever it raises makes the fact unknown: "crashed"."""
     quick: bool = True
     """Whether it is worth asking from memory first: it waits for nothing but the DNS and other facts."""

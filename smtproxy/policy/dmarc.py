@@ -128,6 +128,8 @@ def evaluate(
 
     `records` are those of the walks from it and from all `candidates`.
     """
+    if not any(records.values()):
+        return Dmarc("none", author)
     own = records.get(author)
     place = _place(author, records)
     record_domain = author if own is not None else place.record_domain

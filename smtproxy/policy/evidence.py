@@ -1,7 +1,7 @@
 """Evidence: what a check may look at. Not knowing is a value, and it says why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from smtproxy.policy.facts import Key
@@ -13,14 +13,14 @@ from smtproxy.wire.values import value
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Known(Generic[T]):
     """A fact that a source gave."""
 
     value: T
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unknown:
     """A fact that could not be had."""
 

@@ -13,12 +13,16 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from smtproxy.wire.members import hashed_by_identity
+from smtproxy.wire.values import value
+
 T = TypeVar("T")
 
 VERSION = 1
 """Of the shapes below, and of the record they stand in."""
 
 
+@hashed_by_identity
 class Scope(Enum):
     """What a fact is about, and by that how long it is one."""
 
@@ -44,7 +48,7 @@ class Key(Generic[T]):
     meaning: str = field(compare=False, default="")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ReverseName:
     """The names of an address in the DNS. RFC 1035 3.5, RFC 8601 2.7.3 (iprev)"""
 
@@ -54,7 +58,7 @@ class ReverseName:
     """The first of them that leads back to the address; empty: none does."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HelloName:
     """What the name in EHLO or HELO leads to; never asked for an address literal."""
 
@@ -64,7 +68,7 @@ class HelloName:
     """False: NXDOMAIN."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SenderDomain:
     """What the DNS says of the domain of MAIL FROM. RFC 5321 5.1, RFC 7505"""
 
@@ -80,7 +84,7 @@ class SenderDomain:
     """The client's address is among them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Listed:
     """One answer of a list of the DNS. RFC 5782"""
 
@@ -92,7 +96,7 @@ class Listed:
     """As "127.0.0.2"."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Listings:
     """What the lists say of one subject."""
 
@@ -101,7 +105,7 @@ class Listings:
     """Lists that could not say, each with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Spf:
     """The result of SPF for one identity. RFC 7208 2.6"""
 
@@ -113,7 +117,7 @@ class Spf:
     """What the domain's own exp= says of a fail; untrusted text. RFC 7208 6.2"""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signature:
     """One DKIM signature and what became of it. RFC 6376"""
 
@@ -131,7 +135,7 @@ class Signature:
     """As "rsa-sha256"."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signatures:
     """The DKIM signatures of a message, as many as were looked at."""
 
@@ -140,7 +144,7 @@ class Signatures:
     """Those beyond the bound, not looked at."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Arc:
     """The ARC chain of a message. RFC 8617"""
 
@@ -152,7 +156,7 @@ class Arc:
     """The DMARC result that the newest sealer's ARC-Authentication-Results claim: worth what the sealer is worth."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dmarc:
     """The result of DMARC. RFC 9989, RFC 7489"""
 
@@ -168,7 +172,7 @@ class Dmarc:
     """spf | dkim, the one that passed in alignment; empty: neither."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HeaderBlock:
     """What the header block of a message looks like. RFC 5322 3.6"""
 
@@ -188,7 +192,7 @@ class HeaderBlock:
     """Octets above 127 in a body of a message without MIME-Version, or BODY=8BITMIME not said."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RecipientEntry:
     """What the sources of recipients say of an address."""
 
@@ -248,20 +252,23 @@ FACTS: Mapping[str, Key[Any]] = {
 
 def brief(fact: object) -> object:
     """Return the plain form of a fact, without what is as it is by default: most of it is, in most lines."""
-    shape = type(fact)
-    if not is_dataclass(shape):
-        return [brief(one) for one in fact] if isinstance(fact, tuple) else fact
+    if isinstance(fact, tuple):
+        return [brief(one) for one in fact]
+    defaults = _defaults(type(fact))  # type: ignore[arg-type] # mypy does not know that types have a hash
+    if not defaults:
+        return fact
     plain: dict[str, object] = {}
-    for name, default in _defaults(shape):
-        value = getattr(fact, name)
-        if value != default or type(value) is not type(default):
-            plain[name] = brief(value) if isinstance(value, tuple) else value
+    for name, default in defaults:
+        said = getattr(fact, name)
+        if said is not default and (said != default or type(said) is not type(default)):
+            plain[name] = brief(said) if isinstance(said, tuple) else said
     return plain
 
 
 @cache
 def _defaults(shape: type[Any]) -> tuple[tuple[str, object], ...]:
-    return tuple((one.name, one.default) for one in fields(shape))
+    """Return the fields of a data class; of what is none, nothing."""
+    return tuple((one.name, one.default) for one in fields(shape)) if is_dataclass(shape) else ()
 
 
 @cache

@@ -10,11 +10,11 @@ recipient are in the log, a recipient can be exempt, and the facts have time to 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.exemptions import Exemption, Match, is_from
-from smtproxy.policy.facts import Key, Scope
+from smtproxy.policy.facts import FACTS, Key, Scope
 from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
 from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
 from smtproxy.session.tarpit import TarpitSettings
@@ -80,6 +80,22 @@ class _Asked:
     """It is asked for its points alone; what it found was noted before."""
 
 
+Wanted: TypeAlias = Mapping[Scope, tuple[Key[Any], ...]]
+"""Facts by what they are about; a scope of which none is wanted is left out."""
+_Kind: TypeAlias = tuple[bool, ...]
+"""By which of the exemptions that look at the client alone a client is exempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A stage, for clients of one kind."""
+
+    rows: tuple[_Asked, ...]
+    """Without the checks from which they are exempt, whatever they send, and whose facts are not looked up for them."""
+    needs: frozenset[str]
+    """Names of the facts that should be there."""
+
+
 @dataclass(slots=True)
 class _Found:
     check: Check
@@ -142,6 +158,7 @@ class Policy:
         "_tables",
         "_tarpit",
         "_thresholds",
+        "_turns",
         "_wanted",
     )
 
@@ -165,8 +182,9 @@ class Policy:
         self._exemptions = exemptions
         self._alone = tuple(one for one in exemptions if one.match.by_client_alone)
         self._by_recipient = tuple(one for one in exemptions if one.match.recipients)
-        self._wanted: dict[tuple[bool, ...], frozenset[Key[Any]]] = {}
-        """By which of these a client is exempt -> the facts that it may need; bounded by the combinations there are."""
+        self._wanted: dict[_Kind, Wanted] = {}
+        self._turns: dict[tuple[_Table, Stage, _Kind], _Turn] = {}
+        """Made when they are first needed; bounded by the combinations of exemptions that clients have."""
         scoring = thresholds is not None and thresholds != Thresholds()
         self._base = _Table("", checks, scoring=scoring)
         self._overrides = tuple((one.match, _Table(one.name, one.checks, scoring=scoring)) for one in overrides)
@@ -177,47 +195,60 @@ class Policy:
 
     # What is to be known
 
-    def wanted(self, client: str) -> frozenset[Key[Any]]:
+    def wanted(self, client: str) -> Wanted:
         """Return the facts that may be needed in a session with a client, those that others need left out."""
         if not self._asks:
             return _NO_FACTS
-        kind = tuple(is_from(client, one.match.clients) for one in self._alone)
+        kind = self._kind(client)
         known = self._wanted.get(kind)
         if known is None:
-            known = self._wanted[kind] = self._wanted_of(client)
+            known = self._wanted[kind] = self._wanted_of(kind)
         return known
 
-    def _wanted_of(self, client: str) -> frozenset[Key[Any]]:
+    def _wanted_of(self, kind: _Kind) -> Wanted:
         keys: set[Key[Any]] = set()
         for table in self._tables:
             for rows in table.asked.values():
-                keys.update(key for row in rows if not self._spared(row.check, client) for key in row.check.spec.needs)
+                keys.update(key for row in rows if not self._spared(row.check, kind) for key in row.check.spec.needs)
         if keys:
             keys.update(key for one in self._exemptions for key in one.match.needs)
-        return frozenset(keys)
+        by_scope = {
+            scope: tuple(key for key in FACTS.values() if key in keys and key.scope is scope) for scope in Scope
+        }
+        return {scope: some for scope, some in by_scope.items() if some}
 
     def needs(self, evidence: Evidence) -> frozenset[str]:
         """Return the names of the facts that should be there before a verdict of this stage is given."""
-        stage = evidence.stage
-        names: set[str] = set()
-        for row in self._table(evidence).asked[stage]:
-            if row.check.spec.needs and not row.quiet and not self._spared(row.check, evidence.dialogue.client):
-                names.update(key.name for key in row.check.spec.needs if _by_then(key, stage))
-        if stage in (Stage.RECIPIENT, Stage.MESSAGE):
-            names.update(key.name for one in self._exemptions for key in one.match.needs if _by_then(key, stage))
-        return frozenset(names)
+        return self._turn(self._table(evidence), evidence).needs
 
     def governed(self, evidence: Evidence) -> tuple[str, ...]:
         """Return the names of the checks that were asked at this stage and may refuse for good."""
         return self._table(evidence).governed[evidence.stage]
 
-    def _spared(self, check: Check, client: str) -> bool:
+    def _turn(self, table: _Table, evidence: Evidence) -> _Turn:
+        case = (table, evidence.stage, self._kind(evidence.dialogue.client))
+        known = self._turns.get(case)
+        if known is None:
+            known = self._turns[case] = self._turn_of(*case)
+        return known
+
+    def _turn_of(self, table: _Table, stage: Stage, kind: _Kind) -> _Turn:
+        rows = tuple(row for row in table.asked[stage] if not (row.check.spec.needs and self._spared(row.check, kind)))
+        keys = {key for row in rows if not row.quiet for key in row.check.spec.needs}
+        if stage in (Stage.RECIPIENT, Stage.MESSAGE):
+            keys.update(key for one in self._exemptions for key in one.match.needs)
+        return _Turn(rows, frozenset(key.name for key in keys if _by_then(key, stage)))
+
+    def _kind(self, client: str) -> _Kind:
+        if not self._alone:
+            return ()
+        return tuple(is_from(client, one.match.clients) for one in self._alone)
+
+    def _spared(self, check: Check, kind: _Kind) -> bool:
         """Whether a client is exempt from a check whatever it sends: then nothing is looked up for it."""
-        if check.spec.duty:
-            return False
-        return any(
-            one.covers(check.spec.name, lists=check.spec.lists) and is_from(client, one.match.clients)
-            for one in self._alone
+        spec = check.spec
+        return not spec.duty and any(
+            exempt and one.covers(spec.name, lists=spec.lists) for one, exempt in zip(self._alone, kind, strict=True)
         )
 
     def _table(self, evidence: Evidence) -> _Table:
@@ -232,7 +263,7 @@ class Policy:
         """Return the verdict of a stage. Pure: the same evidence gives the same verdict."""
         stage = evidence.stage
         table = self._table(evidence)
-        rows = table.asked[stage]
+        rows = self._turn(table, evidence).rows
         if not rows and stage is not Stage.RECIPIENT:
             return _NOTHING_FOUND[stage]
         found = [one for row in rows if (one := self._ask(row, evidence)) is not None]
@@ -263,22 +294,22 @@ class Policy:
 
     def _ask(self, row: _Asked, evidence: Evidence) -> _Found | None:
         check = row.check
-        spec, action, because = check.spec, check.action, ""
-        if spec.needs and not spec.duty and self._alone and self._spared(check, evidence.dialogue.client):
-            return None  # its facts were not looked up
-        applied = action
         try:
-            outcome = spec.run(check.options, evidence)
+            outcome = check.spec.run(check.options, evidence)
         except Exception as error:  # noqa: BLE001 - whatever a check does, mail must not be accepted by it
-            outcome = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__})
-            applied, because = _on_error(check), "crashed"
+            crashed = Finding(Reason.CHECK_CRASHED, {"error": type(error).__name__})
+            return self._weighed(row, evidence, crashed, _on_error(check), "crashed")
         if outcome is None:
             return None
         if isinstance(outcome, CannotTell):
-            applied, because = _on_error(check), "unknown"
-            outcome = Finding(Reason.CANNOT_CHECK, {"fact": outcome.fact, "unknown": outcome.why})
-        elif outcome.action is not None:
-            action = applied = outcome.action
+            unknown = Finding(Reason.CANNOT_CHECK, {"fact": outcome.fact, "unknown": outcome.why})
+            return self._weighed(row, evidence, unknown, _on_error(check), "unknown")
+        return self._weighed(row, evidence, outcome, outcome.action or check.action)
+
+    def _weighed(self, row: _Asked, evidence: Evidence, finding: Finding, applied: Action, because: str = "") -> _Found:
+        """Say what follows from a finding. `applied`: from this one alone, `because` it is not what is configured."""
+        check, spec = row.check, row.check.spec
+        action = finding.action or check.action
         if not spec.duty:
             lifted = self._lifted(check, evidence)
             if lifted:
@@ -289,7 +320,7 @@ class Policy:
             applied, because = Action.DEFER, "governor"
         if applied is Action.REJECT and (self._soft or check.soft_bounce):
             applied, because = Action.DEFER, "soft_bounce"
-        return _Found(check, outcome, action, applied, because, row.quiet)
+        return _Found(check, finding, action, applied, because, row.quiet)
 
     def _lifted(self, check: Check, evidence: Evidence) -> str:
         if check.action is Action.OBSERVE or not self._exemptions:
@@ -411,5 +442,5 @@ def _reply(stage: Stage, finding: Finding, action: Action, phrases: Phrasebook) 
     return phrases.phrase(wording, finding.detail)
 
 
-_NO_FACTS: frozenset[Key[Any]] = frozenset()
+_NO_FACTS: Wanted = {}
 _NOTHING_FOUND: Mapping[Stage, Verdict] = {stage: Accepted(stage) for stage in Stage}

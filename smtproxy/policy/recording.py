@@ -21,6 +21,7 @@ from smtproxy.wire.commands import Parameters
 from smtproxy.wire.errors import PeerError
 from smtproxy.wire.paths import Path, parse_path
 from smtproxy.wire.replies import Reply
+from smtproxy.wire.values import value
 
 ACCEPTED = "accepted"
 """How a verdict is recorded that is none of refusal."""
@@ -36,7 +37,7 @@ FEW = 10
 _KEPT_IF_SAID = frozenset({Stage.MAIL, Stage.DATA})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Greeting:
     """What the session showed before the transaction. It changes in a session: by another hello, by STARTTLS."""
 
@@ -208,8 +209,10 @@ def _greeting(dialogue: Dialogue) -> _Greeting:
 
 
 def _differing(one: _Greeting, other: _Greeting) -> dict[str, object]:
+    if one == other:
+        return {}
     known = other.plain()
-    return {name: value for name, value in one.plain().items() if value != known[name]}
+    return {name: said for name, said in one.plain().items() if said != known[name]}
 
 
 def _decided(one: _Decision, last: Mapping[str, Fact[Any]], greeting: _Greeting) -> dict[str, object]:

@@ -4,6 +4,7 @@ An IPv4 address in IPv6's clothing (::ffff:192.0.2.1, RFC 4291 2.5.5.2) is the I
 is still the same client. The zone of a link-local address (fe80::1%eth0) says nothing about the client.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,12 @@ def address_of(text: str) -> Address:
     address = ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
+
+
+@lru_cache(maxsize=4096)
+def pointer_of(text: str) -> str:
+    """Return where the names of an address stand in the DNS. Raises ValueError. Remembered, as it is for each list."""
+    return address_of(text).reverse_pointer
 
 
 def within(address: Address, networks: Iterable[Network]) -> bool:
@@ -54,19 +61,43 @@ ONE_ADDRESS = Grouping()
 _BEHIND_IPV4 = 1 << 32
 
 
-def _networks(*texts: str) -> tuple[Network, ...]:
-    return tuple(map(ip_network, texts))
+class Networks:
+    """Many networks that never change, as sorted numbers: `in` costs the same however many there are."""
+
+    __slots__ = ("_ipv4", "_ipv6", "networks")
+
+    def __init__(self, *texts: str) -> None:
+        self.networks: tuple[Network, ...] = tuple(map(ip_network, texts))
+        self._ipv4 = _borders(one for one in self.networks if one.version == 4)
+        self._ipv6 = _borders(one for one in self.networks if one.version == 6)
+
+    def __contains__(self, address: Address) -> bool:
+        """Tell whether an address is in one of the networks."""
+        borders = self._ipv4 if isinstance(address, IPv4Address) else self._ipv6
+        return bisect_right(borders, int(address)) % 2 == 1
 
 
-LOCAL = _networks(
+def _borders(networks: Iterable[Network]) -> list[int]:
+    """Return where addresses begin to be in a network of one family, and where they cease to be, in turn."""
+    borders: list[int] = []
+    for begin, end in sorted((int(one.network_address), int(one.broadcast_address) + 1) for one in networks):
+        if borders and begin <= borders[-1]:
+            borders[-1] = max(borders[-1], end)
+        else:
+            borders += (begin, end)
+    return borders
+
+
+_LOCAL = (
     *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     *("::1/128", "fc00::/7", "fe80::/10"),
 )
+LOCAL = Networks(*_LOCAL)
 """Networks that are somebody's own: loopback, private, shared, of one link. RFC 6890"""
-BOGUS = (
-    *LOCAL,
-    *_networks("0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
-    *_networks("224.0.0.0/4", "240.0.0.0/4", "::/128", "100::/64", "2001:db8::/32", "3fff::/20", "ff00::/8"),
+BOGUS = Networks(
+    *_LOCAL,
+    *("0.0.0.0/8", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
+    *("224.0.0.0/4", "240.0.0.0/4", "::/128", "100::/64", "2001:db8::/32", "3fff::/20", "ff00::/8"),
 )
 """Networks in which nobody on the Internet takes mail: those, and this host, documentation, benchmarks, multicast, the
 reserved ones. RFC 6890, RFC 9637"""

@@ -5,13 +5,14 @@ one along nor bend ours: every word of a peer is a token or a quoted string, pri
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from smtproxy.wire.members import hashed_by_identity
 from smtproxy.wire.paths import domain_key
+from smtproxy.wire.values import value
 
 LONGEST_LINE: Final = 78
 """Characters, where it can be had. RFC 5322 2.1.1"""
@@ -21,13 +22,14 @@ LONGEST_FIELD: Final = 65536
 """Octets of a field that are kept to learn whose it is. Honest ones have 2,000; the backend's own bound is 64 KiB or
 128 (Exchange: MaxHeaderSize), so whoever hides its owner deeper than that hides it from everybody."""
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+")  # RFC 2045 5.1
-_MAILBOX: Final = re.compile(r"(?:[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]*@)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+_WORD: Final = r"[!#$%&'*+.0-9A-Z^_`a-z{|}~-]+"  # RFC 2045 5.1
+_MAILBOX: Final = r"(?:[!#$%&'*+/=?^_`{|}~A-Za-z0-9.-]*@)?[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_BARE: Final = re.compile(rf"(?:{_WORD}|{_MAILBOX})")
 _UNPRINTABLE: Final = re.compile(r"[^\x20-\x7e]+")
 _NOT_IN_KEYWORD: Final = re.compile(r"[^A-Za-z0-9.-]+")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MethodResult:
     """One result. RFC 8601 2.2"""
 
@@ -49,14 +51,17 @@ def compose(authserv_id: str, results: Sequence[MethodResult]) -> bytes:
         words = [f"{_keyword(one.method)}={_keyword(one.result)}"]
         if one.reason:
             words.append(f"reason={_quoted(one.reason)}")
-        words += [f"{_keyword(name)}={_value(value)}" for name, value in one.properties if value]
+        words += [f"{_keyword(name)}={_value(said)}" for name, said in one.properties if said]
         lines += _folded(words)
     if not results:
         lines[-1] += "; none"
     return "\r\n\t".join(lines).encode("ascii") + b"\r\n"
 
 
-def _folded(words: Iterable[str]) -> list[str]:
+def _folded(words: Sequence[str]) -> list[str]:
+    line = " ".join(words)
+    if len(line) < LONGEST_LINE:  # a ";" follows
+        return [line]
     lines: list[str] = []
     for word in words:
         if lines and len(lines[-1]) + len(word) + 2 <= LONGEST_LINE:
@@ -66,13 +71,14 @@ def _folded(words: Iterable[str]) -> list[str]:
     return lines
 
 
+@lru_cache(maxsize=256)  # they are our own words, and few
 def _keyword(word: str) -> str:
     return _NOT_IN_KEYWORD.sub("-", word) or "-"
 
 
 def _value(text: str) -> str:
     text = text[:LONGEST_VALUE]
-    return text if _TOKEN.fullmatch(text) or _MAILBOX.fullmatch(text) else _quoted(text)
+    return text if _BARE.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
@@ -211,13 +217,13 @@ class ForgedResults:
         plain = _PLAIN_ID.match(field, colon.end())
         if plain is not None and not _NO_PLAIN.search(plain[1]) and (whole or plain[0].endswith(b";")):
             return domain_key(plain[1].decode("utf-8", "replace")) == self._ours
-        value = field[colon.end() :][: self._patience]
-        claimed, read, complete = _claimed_ids(value.decode("utf-8", "replace"))
+        text = field[colon.end() :][: self._patience].decode("utf-8", "replace")
+        claimed, read, complete = _claimed_ids(text)
         self._patience -= read
         return self._ours in claimed or self._patience <= 0 or not (whole or complete)
 
 
-def _claimed_ids(value: str) -> tuple[set[str], int, bool]:
+def _claimed_ids(text: str) -> tuple[set[str], int, bool]:
     """Return every reading of the id in front of the first ";", how much was read, and whether that ";" is there.
 
     Comments may stand anywhere, a version may follow (RFC 8601 2.2, 2.5), and a lenient reader joins what a strict one
@@ -226,7 +232,7 @@ def _claimed_ids(value: str) -> tuple[set[str], int, bool]:
     words = [""]
     depth = read = 0
     quoted = escaped = complete = False
-    for read, letter in enumerate(value, 1):  # noqa: B007 - it is returned
+    for read, letter in enumerate(text, 1):  # noqa: B007 - it is returned
         if escaped:
             escaped = False
             words[-1] += "" if depth else letter

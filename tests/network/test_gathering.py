@@ -1,6 +1,6 @@
 """Facts for one session: from memory if they are there, else beside it; a verdict waits for them, but not for ever."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -254,7 +254,7 @@ async def test_the_message_is_read_once_for_all_and_given_up_with_the_verdict(au
         await trio.sleep(1)
         return b"From: a@b\r\n\r\nx\r\n"
 
-    def find(seconds: float) -> Callable[[Inquiry], Awaitable[Fact[Any]]]:
+    def find(seconds: float) -> Callable[[Inquiry], Coroutine[Any, Any, Fact[Any]]]:
         async def found(inquiry: Inquiry) -> Fact[Any]:
             octets = await inquiry.message()
             await trio.sleep(seconds)

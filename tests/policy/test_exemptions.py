@@ -9,7 +9,7 @@ import pytest
 from smtproxy.policy.checks import recipient_domain
 from smtproxy.policy.evidence import Evidence, Fact, Known
 from smtproxy.policy.exemptions import Exemption, Match
-from smtproxy.policy.facts import DKIM, SPF, Signature, Signatures, Spf
+from smtproxy.policy.facts import DKIM, SPF, Scope, Signature, Signatures, Spf
 from smtproxy.policy.findings import Action, CheckSpec, Finding
 from smtproxy.policy.judge import Check, Override, Policy, Thresholds
 from smtproxy.policy.patterns import Patterns
@@ -150,8 +150,8 @@ def test_for_an_exempt_client_nothing_is_looked_up() -> None:
     policy = Policy(
         (Check(spec, None, Action.REJECT),), exemptions=(Exemption(Match(clients=(IPv4Network("127.0.0.0/8"),))),)
     )
-    assert policy.wanted("127.0.0.1") == frozenset()
-    assert policy.wanted("192.0.2.1") == {SPF}
+    assert policy.wanted("127.0.0.1") == {}
+    assert policy.wanted("192.0.2.1") == {Scope.TRANSACTION: (SPF,)}
     assert policy.needs(_evidence(client="127.0.0.1")) == frozenset()
     assert policy.needs(_evidence()) == {"spf"}
     assert policy.judge(_evidence(client="127.0.0.1"), PHRASES) == Accepted(Stage.RECIPIENT)

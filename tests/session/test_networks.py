@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtproxy.session.networks import Grouping, address_of, within
+from smtproxy.session.networks import BOGUS, LOCAL, Grouping, Networks, address_of, within
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,13 @@ def test_a_client_has_a_name() -> None:
     assert Grouping(24).named(address_of("192.0.2.1")) == "192.0.2.0/24"
     assert Grouping().named(address_of("2001:db8::1")) == "2001:db8::/64"
     assert Grouping(ipv6=128).named(address_of("2001:db8::1")) == "2001:db8::1"
+
+
+@pytest.mark.parametrize("table", [LOCAL, BOGUS])
+def test_networks_in_one_table_have_what_its_networks_have(table: Networks) -> None:
+    for network in table.networks:
+        kind = type(network.network_address)
+        begin, end = int(network.network_address), int(network.broadcast_address)
+        for number in (begin - 1, begin, begin + 1, end - 1, end, end + 1):
+            if 0 <= number < 1 << network.max_prefixlen:
+                assert (kind(number) in table) is within(kind(number), table.networks)

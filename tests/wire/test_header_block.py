@@ -1,6 +1,8 @@
 """The header block: where it ends, its fields, whom From names, and what a large one costs."""
 
 import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given
@@ -69,7 +71,7 @@ def test_lines_that_are_no_fields_take_linear_time(piece: bytes) -> None:
 
 def test_values_of_some_names() -> None:
     block = b"FROM: a\r\n\tb\r\nX-From: no\r\nSubject: x\r\n From: no\r\nfrom : c\r\nFrom: d\r\n"
-    assert values(block, [b"from", b"date"], 2) == {
+    assert values(block, (b"from", b"date"), 2) == {
         b"from": Values(3, (b" a\r\n\tb", b" c")),
         b"date": Values(0, ()),
     }
@@ -158,6 +160,28 @@ def test_date(date: bytes, seconds: float | None) -> None:
     assert timestamp(date) == seconds
 
 
+@given(
+    st.sampled_from(["", "Tue, "]),
+    st.integers(0, 32),
+    st.sampled_from(["Jan", "Feb", "Dec", "jan"]),
+    st.integers(0, 9999),
+    st.tuples(st.integers(0, 24), st.integers(0, 61), st.integers(0, 61)),
+    st.sampled_from(["+0000", "-0000", "+1959", "-0530", "+2400", "GMT"]),
+    st.sampled_from(["", " (CEST)"]),
+)
+def test_a_usual_date_is_read_as_the_standard_library_does(
+    weekday: str, day: int, month: str, year: int, time: tuple[int, int, int], zone: str, comment: str
+) -> None:
+    date = f"{weekday}{day} {month} {year:04} {time[0]:02}:{time[1]:02}:{time[2]:02} {zone}{comment}"
+    try:
+        read = parsedate_to_datetime(date)
+        seconds = (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        assert timestamp(date.encode()) is None
+    else:
+        assert timestamp(date.encode()) == seconds
+
+
 @PROPERTY
 @given(octets(), st.lists(st.sampled_from([*NASTY, b"From: ", b"Date: ", b"(", b";", b"=?", b"?Q?"])).map(b"".join))
 def test_nothing_raises(one: bytes, other: bytes) -> None:
@@ -165,7 +189,7 @@ def test_nothing_raises(one: bytes, other: bytes) -> None:
         end, begin = halves(message)
         assert 0 <= end <= begin <= len(message)
         list(fields(message[:end]))
-        found = values(message[:end], [b"from", b"date"], 2)
+        found = values(message[:end], (b"from", b"date"), 2)
         authors(found[b"from"].first)
         timestamp(one)
         timestamp(other)
@@ -180,7 +204,7 @@ def test_forty_megabytes(piece: bytes) -> None:
     message = b"From: x@y.example\r\nX:" + piece * (40_000_000 // len(piece)) + b"\r\n\r\nbody"
     begun = time.process_time()
     end, _ = halves(message)
-    authors(values(message[:end], [b"from", b"date"], 2)[b"from"].first)
+    authors(values(message[:end], (b"from", b"date"), 2)[b"from"].first)
     assert time.process_time() - begun < 8
 
 

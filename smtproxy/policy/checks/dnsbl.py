@@ -51,6 +51,8 @@ def dnsbl(options: DnsblOptions, evidence: Evidence) -> Outcome:
         elif fact.reason not in NOBODY_ASKED:
             for name in options.weights:
                 unknown.setdefault(name, (key.name, fact.reason))
+    if not listed and not unknown and options.threshold > 0:
+        return None
     weights = options.weights
     total = sum(weights.get(name, 0.0) for name in listed)
     open_weights = {name: weights.get(name, 0.0) for name in unknown if name not in listed}

@@ -25,6 +25,8 @@ class EarlyTalkerOptions:
 
 def early_talker(_options: EarlyTalkerOptions, evidence: Evidence) -> Finding | None:
     """Find clients that did not wait for the reply that is being decided; at RCPT, for one of those before it."""
+    if not evidence.dialogue.early:
+        return None
     asked = _ASKED.get(evidence.stage, (evidence.stage,))
     before = [stage.value for stage in asked if stage in evidence.dialogue.early]
     return Finding(Reason.EARLY_TALKER, {"before": ", ".join(before)}) if before else None

@@ -13,7 +13,7 @@ from smtproxy.policy.evidence import NOBODY_ASKED, Evidence, Known, Unknown
 from smtproxy.policy.facts import REVERSE_NAME, SENDER_DOMAIN, SPF
 from smtproxy.policy.findings import CannotTell, CheckSpec, Finding, Outcome
 from smtproxy.policy.replies import Reason
-from smtproxy.session.networks import LOCAL, address_of, within
+from smtproxy.session.networks import LOCAL, address_of
 from smtproxy.session.verdicts import Stage
 
 _BEFORE_A_SENDER = frozenset({Stage.CONNECT, Stage.HELLO})
@@ -31,7 +31,7 @@ class ReverseNameOptions:
 def reverse_name(options: ReverseNameOptions, evidence: Evidence) -> Outcome:
     """Find clients without a name of their own."""
     client = evidence.dialogue.client
-    if not client or within(address := address_of(client), LOCAL):
+    if not client or (address := address_of(client)) in LOCAL:
         return None
     fact = evidence.get(REVERSE_NAME)
     if isinstance(fact, Unknown):

@@ -9,7 +9,7 @@ from smtproxy.policy.evidence import Evidence, Unknown
 from smtproxy.policy.facts import SENDER_DOMAIN, SenderDomain
 from smtproxy.policy.findings import CannotTell, CheckSpec, Finding, Outcome
 from smtproxy.policy.replies import Reason
-from smtproxy.session.networks import BOGUS, address_of, within
+from smtproxy.session.networks import BOGUS, address_of
 from smtproxy.session.verdicts import Stage
 
 
@@ -45,7 +45,7 @@ def _reason(options: SenderDomainOptions, known: SenderDomain) -> Reason | None:
         return Reason.SENDER_NULL_MX if options.null_mx else None
     if not known.addresses:
         return Reason.SENDER_NO_EXCHANGER if options.no_exchanger else None
-    if options.bogus_exchanger and all(within(address_of(one), BOGUS) for one in known.addresses):
+    if options.bogus_exchanger and all(address_of(one) in BOGUS for one in known.addresses):
         return Reason.SENDER_BOGUS_EXCHANGER
     return None
 

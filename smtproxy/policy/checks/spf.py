@@ -41,13 +41,20 @@ def _one(options: SpfOptions, evidence: Evidence, key: Key[Spf]) -> Outcome:
     result, domain = fact.value.result, fact.value.domain
     if result == "temperror":
         return CannotTell(key.name, result)
-    saw = {"result": result, "domain": domain, "identity": "hello" if key is SPF_HELLO else "sender"}
+    reason = _reason(options, result)
+    if reason is None:
+        return None
+    identity = "hello" if key is SPF_HELLO else "sender"
+    return Finding(reason, {"result": result, "domain": domain, "identity": identity}, domain)
+
+
+def _reason(options: SpfOptions, result: str) -> Reason | None:
     if result == "fail" and options.fail:
-        return Finding(Reason.SPF_FAIL, saw, domain)
+        return Reason.SPF_FAIL
     if result == "softfail" and options.softfail:
-        return Finding(Reason.SPF_SOFTFAIL, saw, domain)
+        return Reason.SPF_SOFTFAIL
     if result == "permerror" and options.permerror:
-        return Finding(Reason.SPF_PERMERROR, saw, domain)
+        return Reason.SPF_PERMERROR
     return None
 
 
