@@ -26,7 +26,7 @@ from smtproxy.network.link import Link
 from smtproxy.network.pace import complains
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls
-from smtproxy.network.warm import Warm, WarmConnections
+from smtproxy.network.warm import Warm, WarmConnections, dismiss
 from smtproxy.policy.admission import Admission, AdmissionSettings
 from smtproxy.session.dialogue import Tls
 from smtproxy.session.events import BackendFailed
@@ -142,6 +142,8 @@ class Waiter:
     holder: Holder
     since: float
     """When it came."""
+    fresh: bool = False
+    """It must not be a warm connection."""
     arrived: trio.Event = field(default_factory=trio.Event)
     place: Place | None = None
 
@@ -224,7 +226,7 @@ class Pool:
             if self._count_one(server, now):
                 return self._place(server, holder)
         self._waited = True
-        waiter = Waiter(tried, holder, now)
+        waiter = Waiter(tried, holder, now, fresh)
         self._waiting[id(waiter)] = waiter
         # Once more, behind the claim: what another worker gave back before it was heard rang no bell.
         self._claim()
@@ -253,6 +255,8 @@ class Pool:
         if self._waiting.pop(id(waiter), None) is not None:
             self._claim()
         if waiter.place is not None:
+            if waiter.place.warm is not None:
+                dismiss(waiter.place.warm.link)
             self.give_back(waiter.place)
 
     def give_back(self, place: Place) -> None:
@@ -265,14 +269,31 @@ class Pool:
         self._serve_line()
 
     def keep(self, place: Place, link: Link, upstream: Upstream) -> bool:
-        """Keep a connection warm, place and all; False: it is to be closed, because others wait or there is no need."""
+        """Keep a connection warm, place and all, or hand it to the first of those who wait for one.
+
+        False: it is to be closed, because others wait for something else, or there is no need.
+        """
         places = place.server.places
-        if self._waiting or places.rivals or places.total > places.ceiling or place.server.down:
+        if places.rivals or places.total > places.ceiling or place.server.down:
+            return False
+        waiter = self._next_for(place.server)
+        if self._waiting and (waiter is None or not self.warm.may_serve(upstream) or link.spoke):
             return False
         place.holder = place.warm = None
         self._holders.pop(id(place), None)
         warm = Warm(place.server.name, link, upstream, trio.current_time(), lambda: self.give_back(place))
-        return self.warm.keep(warm)
+        if waiter is None:
+            return self.warm.keep(warm)
+        del self._waiting[id(waiter)]
+        waiter.place = self._hand_over(warm, place.server, waiter.holder)
+        waiter.arrived.set()
+        self._claim()
+        return True
+
+    def _next_for(self, server: Server) -> Waiter | None:
+        """Return who comes first, if a warm connection to this server will do."""
+        first = next(iter(self._waiting.values()), None)
+        return None if first is None or first.fresh or server.name in first.tried else first
 
     def press(self, now: float) -> None:
         """Others wait: ask those who hold a place without using it, the longest first, then those who stream slowly."""

@@ -44,9 +44,13 @@ class WarmConnections:
         """Return how many wait."""
         return len(self._kept)
 
+    def may_serve(self, upstream: Upstream) -> bool:
+        """Whether a connection may serve another session: it is not used up, and any are kept here."""
+        return self._most > 0 and upstream.messages < MESSAGES
+
     def keep(self, warm: Warm) -> bool:
         """Take a connection over, if there is room for it and it is not used up; else it stays the caller's."""
-        if warm.upstream.messages >= MESSAGES:
+        if not self.may_serve(warm.upstream):
             return False
         if sum(one.server == warm.server for one in self._kept) >= self._most:
             return False
@@ -92,8 +96,13 @@ class WarmConnections:
             _close(warm)
 
 
-def _close(warm: Warm) -> None:
+def dismiss(link: Link) -> None:
+    """Say goodbye on a connection that nobody needs, and close it."""
     with contextlib.suppress(OSError):  # It may be gone already; a farewell is a courtesy.
-        warm.link.write(b"QUIT\r\n")
-    warm.link.close()
+        link.write(b"QUIT\r\n")
+    link.close()
+
+
+def _close(warm: Warm) -> None:
+    dismiss(warm.link)
     warm.give_back()

@@ -360,20 +360,45 @@ async def test_a_fresh_connection_was_asked_for(mock_clock: MockClock) -> None:
         assert here.first.open == 2
 
 
-@pytest.mark.parametrize("why", ["line", "down", "lowered", "too many"])
+@pytest.mark.parametrize("why", ["down", "lowered", "too many"])
 async def test_no_connection_is_kept_that_is_in_the_way(mock_clock: MockClock, why: str) -> None:
     async with ground(places=2, warm=1) as here:
         place, other = here.place(), here.place()
-        if why == "line":
-            here.waiter()
-        elif why == "down":
+        if why == "down":
             here.first.down = True
         elif why == "lowered":
             here.first.places.change(1)
         else:
             assert here.keep(other)
         assert not here.keep(place)
-        assert here.first.open == (2 if why == "line" else 1)
+        assert here.first.open == 1
+
+
+async def test_the_first_in_line_gets_the_connection_that_is_free(mock_clock: MockClock) -> None:
+    async with ground(places=1, warm=1) as here:
+        place = here.place()
+        first, second = here.waiter(), here.waiter()
+        assert here.keep(place)
+        assert first.place is not None
+        assert first.place.warm is not None
+        assert (second.place, here.first.open, here.pool.waiting) == (None, 1, 1)
+        here.pool.leave_line(first)  # too late: it goes, and its place to the next one
+        assert second.place is not None
+        assert second.place.warm is None
+        assert first.place.warm.link.sock.fileno() == -1
+        here.waiters.remove(first)
+
+
+@pytest.mark.parametrize(("warm", "fresh"), [(0, False), (1, True)])
+async def test_nobody_in_line_gets_one_who_must_not(mock_clock: MockClock, warm: int, fresh: bool) -> None:
+    async with ground(places=1, warm=warm) as here:
+        place = here.place()
+        waiter = here.pool.take(NOBODY, Holder(), fresh=fresh)
+        assert isinstance(waiter, Waiter)
+        here.waiters.append(waiter)
+        assert not here.keep(place)
+        assert waiter.place is not None
+        assert waiter.place.warm is None
 
 
 async def test_a_warm_connection_makes_room_for_a_new_one(mock_clock: MockClock) -> None:
