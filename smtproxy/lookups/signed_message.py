@@ -15,7 +15,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
@@ -105,9 +105,11 @@ class SignedMessage:
             self._fields = found
         return self._fields
 
-    def headers(self) -> list[list[bytes]]:
-        """Return name and value of each field, with no newlines but CRLF, as dkimpy has them and may change them."""
-        return [[name, _value(value)] for name, value in self._all()]
+    def headers(self, names: Container[bytes] | None = None) -> list[list[bytes]]:
+        """Return name and value of each field (of these names, in lower case), with no newlines but CRLF, as dkimpy has
+        them and may change them.
+        """
+        return [[name, _value(value)] for name, value in self._all() if names is None or name.lower() in names]
 
     def signatures(self, name: bytes) -> list[bytes]:
         """Return the values of the fields of this name (lower case), the topmost first."""
@@ -267,7 +269,7 @@ def checked_key(record: bytes) -> dict[bytes, bytes]:
 
 def told(checker: Any, message: SignedMessage) -> Any:  # noqa: ANN401 - dkimpy has no types
     """Give a dkimpy object the fields of signatures alone, and hashes in place of what it would hash anew each time."""
-    checker.headers = [list(field) for field in message.headers() if field[0].lower() in _SIGNATURES]
+    checker.headers = message.headers(_SIGNATURES)
 
     def with_known_hashes(said: dict[bytes, bytes], names: list[bytes], field: tuple[bytes, bytes], _: object) -> bool:
         if checker.seqtlsrpt:

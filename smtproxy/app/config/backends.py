@@ -49,7 +49,7 @@ class Idle(BaseModel):
     """Warm connections: kept after a message for the next one, of any session."""
 
     model_config = STRICT
-    connections: int = Field(default=4, ge=0, le=LARGEST, description="How many are kept per server; 0 keeps none.")
+    connections: int = Field(default=16, ge=0, le=LARGEST, description="How many are kept per server; 0 keeps none.")
     seconds: Annotated[Duration, Field(description="How long one is kept.")] = 5.0
 
 

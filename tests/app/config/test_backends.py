@@ -15,7 +15,7 @@ def read(**table: object) -> Backend:
 def test_defaults() -> None:
     backend = read()
     assert backend.servers == (Address("10.0.0.10", 25),)
-    assert (backend.max_connections, backend.lease, backend.idle.connections, backend.idle.seconds) == (16, 10, 4, 5)
+    assert (backend.max_connections, backend.lease, backend.idle.connections, backend.idle.seconds) == (16, 10, 16, 5)
     assert (backend.open, backend.tls, backend.chunking, backend.trace_header) == (
         OpenMode.RECIPIENT,
         BackendTls.OFF,
@@ -51,7 +51,7 @@ def test_servers_keep_their_order() -> None:
 
 def test_idle_default_gives_way_to_a_low_ceiling() -> None:
     """Nobody who lowers max_connections has to know of `idle`; who sets both must mean it."""
-    assert read(max_connections=1).idle.connections == 4
+    assert read(max_connections=1).idle.connections == 16
     assert read(max_connections=1, idle={"connections": 1}).idle.connections == 1
     assert read(max_connections=1).min_connections == 2  # what is not written is no mistake
     with pytest.raises(ValidationError, match="must not be above max_connections, which is 3"):
