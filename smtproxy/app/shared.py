@@ -13,6 +13,7 @@ from smtproxy.app.stores import Remembered, remember
 from smtproxy.network.ceiling import Ceilings
 from smtproxy.network.record_lock import LockFile
 from smtproxy.policy.client_table import ClientTable, octets
+from smtproxy.session.records import Journal
 
 ROWS = 4
 """Rows for each worker: so many generations may serve sessions at the same time."""
@@ -34,9 +35,9 @@ class Shared:
         self._supervisor = self.rows + 1
         self._remembered: Remembered | None = None
 
-    def remember(self, store: Store) -> None:
+    def remember(self, store: Store, journal: Journal) -> None:
         """Make what is remembered together; once, before the first worker is forked."""
-        self._remembered = remember(store, self._locks)
+        self._remembered = remember(store, self._locks, journal)
 
     @property
     def remembered(self) -> Remembered:

@@ -95,7 +95,7 @@ class Supervisor:
             },
         )
         self._shared.allow(config)
-        self._shared.remember(config.store)
+        self._shared.remember(config.store, self._journal)
         gc.freeze()  # What is there now is shared with all workers until somebody writes to it.
         with signals.heard() as heard:
             self._start(self._current)

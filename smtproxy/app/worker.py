@@ -90,7 +90,7 @@ class Worker:
         self._cut: set[Session] = set()
         self._policies: list[Policy] = []
         self._sources: Sources | None = None
-        self._store = opened(shared.remembered)
+        self._store = opened(shared.remembered, journal)
         self._asked_to_end = trio.Event()
         self._asked_to_drain = trio.Event()
         self._first_probes = trio.CancelScope()

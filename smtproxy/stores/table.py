@@ -150,13 +150,22 @@ class Table:
             if tag and self._bodies[at + start : at + end] == prefix and self._bodies[at + 2] >= len(prefix):
                 yield slot
 
-    def marked(self, least: int, most: int) -> list[int]:
-        """Return at most so many slots that have a mark from `least` on."""
-        marks, found = bytes(self.marks), list[int]()
-        for mark in range(least, COPIED + 1):
-            sought, slot = bytes([mark]), -1
-            while len(found) < most and (slot := marks.find(sought, slot + 1)) >= 0:
-                found.append(slot)
+    def place(self, slot: int, row: Row) -> bool:
+        """Put what a file had in a slot back there, unmarked; False: it does not belong there, and is marked."""
+        if not 0 <= slot < self.slots:
+            return False
+        tag = self.tag(row.kind, row.key)
+        fits = slot // WAYS == tag % self._buckets and self.is_free(slot)
+        if fits:
+            self.write(slot, tag, row)
+        self.marks[slot] = CLEAN if fits else CHANGED
+        return fits
+
+    def marked(self, mark: int, most: int) -> list[int]:
+        """Return the first slots with a mark, at most so many."""
+        marks, found, sought, slot = bytes(self.marks), list[int](), bytes([mark]), -1
+        while len(found) < most and (slot := marks.find(sought, slot + 1)) >= 0:
+            found.append(slot)
         return found
 
 

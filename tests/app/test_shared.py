@@ -6,6 +6,7 @@ import pytest
 
 from smtproxy.app.config import Config, load
 from smtproxy.app.shared import FEWEST_ROWS, ROWS, Shared
+from tests.fakes.journal import FakeJournal
 
 TEXT = """
 [[listeners]]
@@ -72,6 +73,6 @@ def test_what_is_remembered_is_made_once_before_the_fork(tmp_path: Path) -> None
     shared = Shared(1, 10)
     with pytest.raises(RuntimeError):
         _ = shared.remembered
-    shared.remember(_load(tmp_path).store)
+    shared.remember(_load(tmp_path).store, FakeJournal())
     assert shared.remembered.table.slots > 100_000
     shared.close()

@@ -122,8 +122,8 @@ class Server(BaseModel):
         Path | None,
         BeforeValidator(_state),
         Field(
-            description="Directory for what is to survive a restart: the last good copy of an LDAP directory. "
-            "The sockets that `smtproxy recipients` asks are there, too. Relative "
+            description="Directory for what is to survive a restart: the last good copy of an LDAP directory, "
+            "and the store (see [store]). The sockets that `smtproxy recipients` asks are there, too. Relative "
             "to the directory of the configuration; empty: nothing survives."
         ),
     ] = None

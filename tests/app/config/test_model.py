@@ -78,7 +78,7 @@ CONTRACT = {
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
     "tarpit": {"delay", "max_per_client", "max_total"},
-    "store": {"kind", "entries", "privacy"},
+    "store": {"kind", "path", "entries", "privacy"},
     "dns": {
         "servers", "timeout", "attempt", "concurrent", "per_lookup", "cache_entries", "cache_memory", "longest_ttl",
         "longest_negative_ttl",
