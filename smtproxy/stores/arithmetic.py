@@ -13,8 +13,8 @@ from smtproxy.stores.store import Rate, Taken
 
 NOTHING = 0.001
 """A counter below this is 0. It takes ten half-lives to get there from 1."""
-_SLACK = 1e-6
-"""Seconds: sixty sixtieths of a minute are no minute to the last bit, and a time of today has 2e-7 to a bit."""
+SLACK = 0.01
+"""Of a unit: sixty sixtieths of a minute are no minute to the last bit, and a time of today has 2e-7 s to a bit."""
 
 
 def take(rate: Rate, empty_at: float, now: float, cost: float) -> tuple[Taken, float]:
@@ -22,7 +22,7 @@ def take(rate: Rate, empty_at: float, now: float, cost: float) -> tuple[Taken, f
     full = rate.burst * rate.interval
     level = min(max(empty_at - now, 0.0), full)
     after = level + cost * rate.interval
-    if after <= full + _SLACK:
+    if after <= full + SLACK * rate.interval:
         return Taken(allowed=True, wait=0.0, left=max(full - after, 0.0) / rate.interval), now + after
     wait = after - full if cost <= rate.burst else math.inf
     return Taken(allowed=False, wait=wait, left=(full - level) / rate.interval), now + level
