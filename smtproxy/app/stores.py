@@ -6,9 +6,10 @@ Must never keep a start or a session from going on: a store that cannot be had i
 import mmap
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import trio
 
@@ -20,6 +21,7 @@ from smtproxy.stores.secret import secret_in
 from smtproxy.stores.sqlite import Keeper, fill, read
 from smtproxy.stores.store import Store
 from smtproxy.stores.table import SEED, Table, octets
+from smtproxy.stores.valkey import Server, ValkeyStore
 
 SECRET = 32
 """Octets of the key under which names are kept where privacy is wanted."""
@@ -55,28 +57,51 @@ def remember(settings: Settings, locks: LockFile, journal: Journal) -> Remembere
     memory = memoryview(mmap.mmap(-1, octets(settings.entries)))
     table = Table(memory, settings.entries, shape.seed if shape else os.urandom(SEED), locks.lock())
     fill(table, shape, rows, now)
-    secret = None
-    if settings.privacy:
-        secret = os.urandom(SECRET) if file is None else _secret(file.with_name(f"{file.name}.secret"), journal)
-    return Remembered(settings, table, secret, locks.lock())
+    return Remembered(settings, table, _secret(settings, journal), locks.lock())
 
 
 def opened(remembered: Remembered, journal: Journal) -> Opened:
     """Open the store in a worker."""
     memory, file = MemoryStore(remembered.table, wall_clock), remembered.settings.file
+    if remembered.settings.chosen == "valkey":
+        settings = remembered.settings
+        where = ", ".join(map(str, settings.servers))
+        shared = ValkeyStore(partial(_valkey, settings), memory, journal, where, settings.timeout)
+        return Opened(shared, remembered.secret, shared.run)
     if file is None:
         return Opened(memory, remembered.secret, trio.sleep_forever)
     keeper = Keeper(remembered.table, file, remembered.turn, journal, wall_clock)
     return Opened(memory, remembered.secret, keeper.run)
 
 
-def _secret(path: Path, journal: Journal) -> bytes:
+@asynccontextmanager
+async def _valkey(settings: Settings) -> AsyncIterator[Server]:
+    """Connect to the server, with the password that its file has now. It is an extra, so it is loaded here."""
+    from smtproxy.stores.valkey_client import ValkeySettings, connect  # noqa: PLC0415
+
+    password = "" if settings.password_file is None else settings.password_file.read_text().strip()
+    servers = tuple((one.host, one.port) for one in settings.servers)
+    meant = ValkeySettings(
+        servers, settings.cluster, settings.user, password, settings.database, settings.tls, settings.tls_ca
+    )
+    async with connect(meant) as server:
+        yield server
+
+
+def _secret(settings: Settings, journal: Journal) -> bytes | None:
     """Read or make the secret; without it what is kept in this run will not be found again in the next."""
+    if not settings.privacy:
+        return None
+    path = settings.secret_file
+    if settings.file is not None:
+        path = settings.file.with_name(f"{settings.file.name}.secret")
+    if path is None:
+        return os.urandom(SECRET)
     try:
         return secret_in(path)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        journal.record(Event.STORE_DOWN, {"store": "sqlite", "where": str(path), "reason": reason})
+        journal.record(Event.STORE_DOWN, {"store": settings.chosen, "where": str(path), "reason": reason})
         return os.urandom(SECRET)
 
 

@@ -15,7 +15,9 @@ from smtproxy.network.record_lock import LockFile
 from smtproxy.session.records import Event
 from smtproxy.stores.store import Rate
 from tests.app.config.test_store import TEXT
+from tests.end_to_end.programs.redis import Redis
 from tests.fakes.journal import FakeJournal
+from tests.stores.valkeys import until
 
 RATE = Rate(1, 1000, 3)
 
@@ -101,4 +103,29 @@ def test_a_secret_that_cannot_be_read_is_said_and_stops_nothing(tmp_path: Path) 
     (tmp_path / "store.sqlite.secret").mkdir()
     assert remember(_settings(tmp_path, f"{STATE}store.privacy = true\n"), locks, journal).secret
     assert journal.one(Event.STORE_DOWN)["reason"] == "Is a directory"
+    locks.close()
+
+
+async def test_two_machines_share_a_server(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    locks = LockFile()
+    with Redis(tmp_path / "redis", password="secret") as server:
+        text = f"[store]\nkind = 'valkey'\nservers = ['127.0.0.1:{server.port}']\npassword_file = 'password'\n"
+        settings = _settings(tmp_path, f"{text}timeout = '5s'\n")
+        one, other = (opened(remember(settings, locks, FakeJournal()), FakeJournal()) for _ in range(2))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.run)
+            nursery.start_soon(other.run)
+            await until(lambda: one.store.waits and other.store.waits)
+            await one.store.put("1/a", "text", 60.0)
+            assert await other.store.get("1/a") is not None
+            nursery.cancel_scope.cancel()
+    locks.close()
+
+
+def test_the_secret_of_a_server_is_the_same_on_all_machines(tmp_path: Path) -> None:
+    (tmp_path / "shared").write_text("0123456789abcdef\n")
+    locks, text = LockFile(), "[store]\nkind = 'valkey'\nservers = ['127.0.0.1:1']\n"
+    settings = _settings(tmp_path, f"{text}privacy = true\nsecret_file = 'shared'\n")
+    assert remember(settings, locks, FakeJournal()).secret == b"0123456789abcdef"
     locks.close()

@@ -35,8 +35,7 @@ async def test_a_limit_holds_exactly_over_two_machines(server: Redis) -> None:
     async with store_on(server) as one, store_on(server) as other:
 
         async def take(store: Store) -> None:
-            for _ in range(20):
-                taken.append((await store.take("1/k", RATE)).allowed)
+            taken.extend([(await store.take("1/k", RATE)).allowed for _ in range(20)])
 
         async with trio.open_nursery() as nursery:
             for number in range(10):
