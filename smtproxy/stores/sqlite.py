@@ -105,7 +105,7 @@ class Keeper:
             try:
                 await _in_thread(file.write, changes)
             except BaseException:
-                self._mark_again((COPIED,))
+                self._mark_copied()
                 raise
             self._settle([slot for slot, _ in changes])
         if trio.current_time() - self._swept_at > SWEEP:
@@ -116,7 +116,7 @@ class Keeper:
         """Open the file. One that was not read when the table was made is read now; what the table has is newer."""
         file = self._file = await _in_thread(File, self._path)
         if file.shape == self._shape:
-            self._mark_again((COPIED,))
+            self._mark_copied()
             return file
         now = self._clock()
         rows = await _in_thread(file.rows, now) if file.shape else []
@@ -126,18 +126,20 @@ class Keeper:
                     restore(self._table, row, now)
             await trio.lowlevel.checkpoint()
         # Before its rows are thrown away: whoever dies in between leaves a file of another shape, or marks.
-        self._mark_again((CLEAN, COPIED))
+        for start in range(0, self._table.slots, BATCH):
+            self._mark(self._table.occupied(start, BATCH))
         await _in_thread(file.begin, self._shape)
         return file
 
-    def _mark_again(self, marks: tuple[int, ...]) -> None:
-        """Mark as changed what nobody writes any more, or what a new file lacks."""
-        table = self._table
-        with table.lock:
-            for mark in marks:
-                for slot in table.marked(mark, table.slots):
-                    if mark != CLEAN or not table.is_free(slot):
-                        table.marks[slot] = CHANGED
+    def _mark_copied(self) -> None:
+        """Mark as changed what nobody writes any more."""
+        while slots := self._table.marked(COPIED, BATCH):
+            self._mark(slots)
+
+    def _mark(self, slots: list[int]) -> None:
+        with self._table.lock:
+            for slot in slots:
+                self._table.marks[slot] = CHANGED
 
     def _changes(self) -> list[tuple[int, Row | None]]:
         table, changes = self._table, list[tuple[int, Row | None]]()

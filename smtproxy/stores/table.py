@@ -150,6 +150,10 @@ class Table:
             if tag and self._bodies[at + start : at + end] == prefix and self._bodies[at + 2] >= len(prefix):
                 yield slot
 
+    def occupied(self, first: int, number: int) -> list[int]:
+        """Return those of so many slots, from the first on, that are not free."""
+        return [first + place for place, tag in enumerate(self._tags[first : first + number].tolist()) if tag]
+
     def place(self, slot: int, row: Row) -> bool:
         """Put what a file had in a slot back there, unmarked; False: it does not belong there, and is marked."""
         if not 0 <= slot < self.slots:
