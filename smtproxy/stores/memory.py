@@ -97,8 +97,10 @@ class MemoryStore:
             slot = table.find(tag)
             if slot is None:
                 return table.make(tag, row, now) is not None
-            same = table.expires[slot] > now and table.text(slot) == words and table.is_pinned(slot) == pinned
-            if same:
+            lives, was_pinned = table.expires[slot] > now, table.is_pinned(slot)
+            if lives and was_pinned and not pinned:
+                return False
+            if lives and table.text(slot) == words and was_pinned == pinned:
                 table.expires[slot], table.marks[slot] = row.expires, CHANGED
             else:
                 table.write(slot, tag, row)

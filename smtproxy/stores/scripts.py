@@ -52,12 +52,14 @@ local text, ttl, pinned, since = ARGV[1], tonumber(ARGV[2]), ARGV[3], written(no
 local kept = redis.call('GET', KEYS[1])
 if kept then
   local before, was, old = string.match(kept, '^(%S+) (%S+) (.*)$')
+  if was == '1' and pinned ~= '1' then return {{""}} end
   if old == text and was == pinned then since = before end
 end
 redis.call('SET', KEYS[1], since .. ' ' .. pinned .. ' ' .. text, 'PX', lives(ttl))
 return {{since}}
 """
-"""Arguments: text, seconds, 1 if a person wants it or else 0; returns since when it has been there."""
+"""Arguments: text, seconds, 1 if a person wants it or else 0; returns since when it has been there, or nothing:
+it was not kept."""
 
 READ = f"""{_NOW}
 return {{written(now), redis.call('GET', KEYS[1]) or '', tostring(redis.call('PTTL', KEYS[1]))}}

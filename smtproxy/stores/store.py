@@ -96,7 +96,10 @@ class Store(Protocol):
         ...
 
     async def put(self, key: str, text: str, ttl: float, *, pinned: bool = False) -> bool:
-        """Keep a text for `ttl` seconds; `pinned`: a person wants it. False: it could not be kept."""
+        """Keep a text for `ttl` seconds; `pinned`: a person wants it. False: it was not kept.
+
+        What a person has put is changed by persons alone, until it expires.
+        """
         ...
 
     async def get(self, key: str) -> Kept | None:

@@ -106,7 +106,7 @@ class ValkeyStore:
         """Keep a text."""
         words = fitted(text, LONGEST_TEXT).decode()
         found = await self._ask(scripts.PUT, Kind.TEXT, key, _written(words, ttl, "1" if pinned else "0"))
-        return self._local.put_now(key, text, ttl, pinned=pinned) if found is None else True
+        return self._local.put_now(key, text, ttl, pinned=pinned) if found is None else bool(found[0])
 
     async def get(self, key: str) -> Kept | None:
         """Return what was put."""

@@ -98,6 +98,19 @@ def test_the_same_text_stays_since_when_it_was_put_first() -> None:
     assert kept.since == START + 90.0
 
 
+def test_what_a_person_has_put_is_changed_by_persons_alone() -> None:
+    clock = FakeClock()
+    store = memory_store(clock=clock)
+    assert store.put_now("k", "block", 60.0, pinned=True)
+    assert not store.put_now("k", "learned", 600.0)
+    kept = store.get_now("k")
+    assert kept is not None
+    assert (kept.text, kept.expires) == ("block", START + 60.0)
+    assert store.put_now("k", "pass", 60.0, pinned=True)
+    clock.now += 60.0
+    assert store.put_now("k", "learned", 60.0)
+
+
 def test_long_keys_and_texts_are_cut_and_still_told_apart() -> None:
     store = memory_store()
     store.put_now("x" * 200, "t" * 200, 60.0)

@@ -95,6 +95,8 @@ async def test_texts(server: Redis) -> None:
         ((name, record),) = await store.scan("1/text/[")
         assert (name, record.text, record.pinned) == (key, "another", True)
         assert record.since > first.since
+        assert not await store.put(key, "learned", 3000.0)
+        assert (await store.scan(key))[0][1].text == "another"
         assert await store.forget(key)
         assert not await store.forget(key)
         await store.put(key, "", 1000.0)

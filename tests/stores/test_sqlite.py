@@ -5,6 +5,7 @@ import mmap
 import os
 import signal
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.sqlite import PERIOD, RETRY, SWEEP, Keeper, Turn, fill, read
 from smtproxy.stores.store import Rate
 from smtproxy.stores.table import CLEAN, SEED, Table, octets
+from tests.end_to_end.programs.process import open_to_servants
 from tests.fakes.clock import FakeClock
 from tests.fakes.journal import FakeJournal
 from tests.stores.tables import SEED_OF_TESTS, at_once
@@ -309,6 +311,37 @@ async def test_a_directory_in_its_place_degrades_to_memory(tmp_path: Path) -> No
         await keeper.save()
     assert one.journal.one(Event.STORE_DOWN)["reason"] == "Is a directory"
     assert one.store.put_now("1/a", "text", 60.0)
+
+
+@contextlib.contextmanager
+def _nobody(directory: Path) -> Iterator[None]:
+    """Be a user who may read files of others and not write them; nothing else keeps root from it."""
+    with contextlib.ExitStack() as stack:
+        if os.geteuid() == 0:
+            open_to_servants(directory)
+            os.seteuid(65534)
+            stack.callback(os.seteuid, 0)
+        yield
+
+
+async def test_a_file_that_is_read_only_is_one_line(tmp_path: Path) -> None:
+    one = Process(tmp_path / "inner" / "store")
+    await trio.Path(one.path.parent).mkdir()
+    one.store.put_now("1/a", "text", 3600.0)
+    keeper = one.keeper()
+    await keeper.save()
+    keeper._close()
+    one.path.chmod(0o444)
+    other = Process(one.path, one.clock)
+    assert other.store.get_now("1/a") is not None or os.geteuid()
+    keeper = other.keeper()
+    with _nobody(one.path.parent):
+        await keeper.save()
+        await keeper.save()
+    assert other.journal.one(Event.STORE_DOWN)["reason"] == "Permission denied"
+    one.path.chmod(0o600)
+    await keeper.save()
+    other.journal.one(Event.STORE_UP)
 
 
 async def test_a_file_that_is_removed_is_made_anew(tmp_path: Path) -> None:
