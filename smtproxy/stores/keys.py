@@ -1,7 +1,7 @@
 """Keys: texts with a version in front, short enough for a slot, and without names of people where privacy is wanted.
 
-Must never make one key of two different lists of parts: what a client says is a part of keys, and he would choose it so
-that he meets somebody else's entry.
+Must never make one key of two different lists of parts, of one purpose and one length: what a client says is a part of
+keys, and he would choose it so that he meets somebody else's entry.
 """
 
 from hashlib import blake2b

@@ -17,6 +17,19 @@ def test_other_parts_are_another_key(one: list[str], other: list[str]) -> None:
     assert (compose("x", *one) == compose("x", *other)) == (one == other)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/b", "c"), ("a", "b/c")),
+        (("a%2Fb", "c"), ("a/b", "c")),
+        (("a", "b", "c"), ("a", "b/c")),
+    ],
+)
+def test_a_slash_moves_nobody_into_another_key(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    """The last has one key: how many parts there are is a matter of the purpose, and nobody's choice."""
+    assert (compose("x", *one) == compose("x", *other)) == (len(one) != len(other))
+
+
 @given(st.text(max_size=200))
 def test_a_text_fits_and_is_still_a_text(text: str) -> None:
     octets = fitted(text)

@@ -206,11 +206,13 @@ def test_it_does_what_a_model_does(steps: list[tuple[str, str, int]]) -> None:
         assert (kept.text if kept else None) == (text if expires > clock.now else None)
 
 
-def _forked(work: Callable[[], int]) -> int:
-    """Fork a process that works, and return the descriptor on which it says a number."""
+def _forked(work: Callable[[], int], start: int, go: int) -> int:
+    """Fork a process that works once `start` is at its end, and return the descriptor on which it says a number."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         try:
+            os.close(go)
+            os.read(start, 1)
             os.write(writer, struct.pack("q", work()))
         finally:
             os._exit(0)
@@ -222,23 +224,25 @@ def test_several_processes_take_exactly_the_burst_and_add_exactly_the_sum() -> N
     locks = LockFile()
     shared = Table(memoryview(mmap.mmap(-1, octets(100))), 100, SEED_OF_TESTS, locks.lock())
     store = MemoryStore(shared, FakeClock())
-    rate = Rate(amount=1, period=1000, burst=500)
+    rate = Rate(amount=1, period=1000, burst=20000)
 
     def work() -> int:
-        store.add_now("k", 0.0, 1e6)
         taken = 0
-        for _ in range(300):
+        for _ in range(6000):
             taken += store.take_now("k", rate).allowed
             store.add_now("k", 1.0, 1e6)
         return taken
 
-    readers = [_forked(work) for _ in range(4)]
+    start, go = os.pipe()
+    readers = [_forked(work, start, go) for _ in range(4)]
+    os.close(go)  # all at once
     totals = [struct.unpack("q", os.read(reader, 8))[0] for reader in readers]
-    for reader in readers:
-        os.close(reader)
+    for descriptor in (start, *readers):
+        os.close(descriptor)
+    for _ in readers:
         os.wait()
-    assert sum(totals) == 500
-    assert store.count_now("k", 1e6) == pytest.approx(1200, rel=1e-3)
+    assert sum(totals) == 20000
+    assert store.count_now("k", 1e6) == pytest.approx(24000, rel=1e-3)
     locks.close()
 
 
