@@ -26,6 +26,8 @@ PROBE: Final = 2.0
 """Seconds for a new connection, with TLS and password. The probe on it has the deadline of an operation."""
 SCAN: Final = 10.0
 """Seconds for a look at everything; people wait for that."""
+BEAT: Final = 5.0
+"""Seconds between two questions to a server that is well. They keep a connection open through a quiet night, too."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between two probes; each pause is twice the one before."""
 STEADY: Final = 60.0
@@ -199,7 +201,7 @@ class ValkeyStore:
                     scope.deadline = float("inf")
                     since = trio.current_time()
                     self._up(server)
-                    await self._lost.wait()
+                    await self._watch()
                     well = trio.current_time() - since
                     # It is closed, and may not answer to that.
                     scope.deadline = trio.current_time() + PROBE
@@ -208,6 +210,14 @@ class ValkeyStore:
             reason = _reason(error)
         self._down(reason)
         return well
+
+    async def _watch(self) -> None:
+        """Return when the server has failed; ask it now and then, so that it is not a session that finds out."""
+        while True:
+            with trio.move_on_after(BEAT):
+                await self._lost.wait()
+                return
+            await self._ask(scripts.READ, Kind.TEXT, "", ())
 
     async def _ask(self, script: str, kind: Kind, key: str, arguments: Sequence[str]) -> Sequence[bytes] | None:
         """Run a script on the server; None: it is not there."""

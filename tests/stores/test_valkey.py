@@ -14,7 +14,7 @@ import trio.testing
 
 from smtproxy.session.records import Event
 from smtproxy.stores.store import Rate
-from smtproxy.stores.valkey import FIRST_PAUSE, MOST_NOTES, PROBE, STEADY
+from smtproxy.stores.valkey import BEAT, FIRST_PAUSE, MOST_NOTES, PROBE, STEADY
 from tests.stores.tables import at_once
 from tests.stores.valkeys import Setting, running, until
 
@@ -106,6 +106,18 @@ async def test_one_deadline_and_nobody_waits_any_more(mood: str, autojump_clock:
         server.mood = "well"
         await until(lambda: store.waits)
         assert setting.journal.one(Event.STORE_UP)["down"] == pytest.approx(FIRST_PAUSE, abs=0.1)
+
+
+async def test_a_server_that_dies_in_a_quiet_night_is_noticed(autojump_clock: trio.testing.MockClock) -> None:
+    server = FakeServer()
+    setting = _setting(server)
+    async with running(setting) as store:
+        await trio.sleep(BEAT * 10)
+        before = store.waits
+        server.mood = "silent"
+        await trio.sleep(BEAT + DEADLINE + 0.01)
+        assert (before, store.waits) == (True, False)
+        setting.journal.one(Event.STORE_DOWN)
 
 
 @pytest.mark.parametrize("mood", ["silent", "broken", "refuses"])
