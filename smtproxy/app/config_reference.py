@@ -31,6 +31,7 @@ from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import MOST, Rule
+from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
 from smtproxy.session.limits import Limits
@@ -90,6 +91,7 @@ def document() -> str:
             _section("[quotas]", Quotas, Quotas.__doc__),
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
+            _section("[store]", Store, Store.__doc__),
             _section("[[lists]]", DnsListTable, DnsListTable.__doc__),
             _section("[recipients]", Recipients, Recipients.__doc__),
             _section('[[recipients.sources]], kind = "file"', FileRecipients, FileRecipients.__doc__),

@@ -18,6 +18,7 @@ from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
 from smtproxy.app.config.profiles import PROFILES
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.policy.findings import Action, OnError
@@ -44,6 +45,7 @@ def plan(config: Config, recipients: Sequence[tuple[str, str]] = ()) -> str:
         parts.append(_block(f"backend {name}{'' if name in used else no_mail}", _backend(config, backend)))
     parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
     parts.append(_block("DNS", _dns(config.dns)))
+    parts.append(_block("store", _store(config.store)))
     parts.append(_block("recipients", [*_recipients(config), *recipients]))
     parts.append(_block("checks", _checks(config)))
     parts.append(_block("judging", _judging(config)))
@@ -161,6 +163,11 @@ def _dns(dns: Dns) -> list[tuple[str, str]]:
             f"{dns.cache_entries} answers in {show_octets(dns.cache_memory)}, for {longest}; 'no' for {negative}",
         ),
     ]
+
+
+def _store(store: Store) -> list[tuple[str, str]]:
+    names = "as keyed hashes, which nobody can read" if store.privacy else "as they are"
+    return [("kept", store.words), ("at most", f"{store.entries} entries"), ("names", names)]
 
 
 def _recipients(config: Config) -> list[tuple[str, str]]:

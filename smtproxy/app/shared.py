@@ -6,11 +6,14 @@ Each worker has a row of it for itself; the row is the next one's when its worke
 import mmap
 
 from smtproxy.app.config import Config
+from smtproxy.app.config.store import Store
 from smtproxy.app.log.outlet import Outlet
 from smtproxy.app.log.turns import Turns
+from smtproxy.app.stores import Remembered, remember
 from smtproxy.network.ceiling import Ceilings
 from smtproxy.network.record_lock import LockFile
 from smtproxy.policy.client_table import ClientTable, octets
+from smtproxy.session.records import Journal
 
 ROWS = 4
 """Rows for each worker: so many generations may serve sessions at the same time."""
@@ -18,7 +21,7 @@ FEWEST_ROWS = 16
 
 
 class Shared:
-    """Places at the servers, connections of the clients, and whose turn it is to write to the log."""
+    """Places at servers, connections of clients, what is remembered, and whose turn it is to write to the log."""
 
     def __init__(self, workers: int, clients: int) -> None:
         """Have room for so many workers of one generation, and remember so many clients."""
@@ -30,6 +33,18 @@ class Shared:
         self.clients = ClientTable(memory, clients, self.rows, self._locks.lock())
         self._turns = Turns(self._locks.lock(), memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:4])
         self._supervisor = self.rows + 1
+        self._remembered: Remembered | None = None
+
+    def remember(self, store: Store, journal: Journal) -> None:
+        """Make what is remembered together; once, before the first worker is forked."""
+        self._remembered = remember(store, self._locks, journal)
+
+    @property
+    def remembered(self) -> Remembered:
+        """What is remembered together. There is none before `remember`."""
+        if self._remembered is None:
+            raise RuntimeError("remember() comes first")
+        return self._remembered
 
     def allow(self, config: Config) -> None:
         """Set what all workers together may hold at each server."""

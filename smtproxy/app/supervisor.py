@@ -95,6 +95,7 @@ class Supervisor:
             },
         )
         self._shared.allow(config)
+        self._shared.remember(config.store, self._journal)
         gc.freeze()  # What is there now is shared with all workers until somebody writes to it.
         with signals.heard() as heard:
             self._start(self._current)
@@ -248,6 +249,7 @@ class Supervisor:
             self._journal.close()
             self._journal = self._open_log(coming.config)
         restart = ["server.workers"] if coming.config.server.workers != self._count else []
+        restart += ["store"] if coming.config.store != self._shared.remembered.settings else []
         restart += ["limits.clients"] if coming.config.limits.clients != self._clients else []
         self._journal.record(Event.RELOADED, {"configuration": str(coming.config.path), "needs_restart": restart})
 

@@ -24,6 +24,7 @@ from smtproxy.app.log import LineJournal
 from smtproxy.app.lookups import hosting, recipients, sources
 from smtproxy.app.shared import Shared
 from smtproxy.app.sightings import Sightings, written
+from smtproxy.app.stores import opened
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.gathering import Sources
@@ -89,6 +90,7 @@ class Worker:
         self._cut: set[Session] = set()
         self._policies: list[Policy] = []
         self._sources: Sources | None = None
+        self._store = opened(shared.remembered, journal)
         self._asked_to_end = trio.Event()
         self._asked_to_drain = trio.Event()
         self._first_probes = trio.CancelScope()
@@ -101,6 +103,7 @@ class Worker:
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
             background.start_soon(self._beat)
+            background.start_soon(self._store.run)
             await self._start_backends(background)
             known = recipients(config, self._journal, config.server.state, self._pools)
             self._sources = sources(

@@ -5,6 +5,7 @@ memory. They do not know threads: a process takes one from one thread only. And 
 all locks that the process has on it, so nobody else may have a descriptor of it.
 """
 
+import errno
 import fcntl
 import os
 from types import TracebackType
@@ -44,4 +45,18 @@ class RecordLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.give()
+
+    def take(self) -> bool:
+        """Take it at once; False: another process has it. Whoever has it may take it again."""
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, self._octet)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        return True
+
+    def give(self) -> None:
+        """Give it back."""
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._octet)

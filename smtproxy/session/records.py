@@ -41,6 +41,9 @@ class Event(StrEnum):
     SAMPLE_BACKEND = "sample_backend"
     DNS_DOWN = "dns_down"
     DNS_UP = "dns_up"
+    STORE_DOWN = "store_down"
+    STORE_UP = "store_up"
+    STORE_RESET = "store_reset"
     LIST_OFF = "list_off"
     LIST_ON = "list_on"
     ACCEPT_PAUSED = "accept_paused"
@@ -79,6 +82,9 @@ LEVELS: Mapping[Event, str] = {
     Event.SAMPLE_BACKEND: "warning",
     Event.DNS_DOWN: "error",
     Event.DNS_UP: "info",
+    Event.STORE_DOWN: "error",
+    Event.STORE_UP: "info",
+    Event.STORE_RESET: "error",
     Event.LIST_OFF: "error",
     Event.LIST_ON: "info",
     Event.ACCEPT_PAUSED: "error",
@@ -304,6 +310,22 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.DNS_UP: {
         "servers": "the name servers that answer again",
         "down": "seconds for which none did",
+    },
+    Event.STORE_DOWN: {
+        "store": "its kind: sqlite or valkey",
+        "where": "its file or its servers; until it is back, each machine remembers in its memory alone",
+        "reason": "what is wrong with it",
+    },
+    Event.STORE_UP: {
+        "store": "its kind",
+        "where": "its file or its servers, which can be used again",
+        "down": "seconds for which it could not",
+    },
+    Event.STORE_RESET: {
+        "store": "its kind",
+        "where": "its file, which was begun anew with what is in memory",
+        "moved_to": "where the file is now that could not be read",
+        "reason": "what is wrong with that one",
     },
     Event.LIST_OFF: {
         "list": "name of the list in the configuration; nothing it says counts until it is well again",

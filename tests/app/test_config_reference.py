@@ -22,6 +22,7 @@ from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import Rule
+from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config_reference import document
 from smtproxy.session.limits import Limits
@@ -43,6 +44,7 @@ TABLES = {
     "[quotas]": list(Quotas.model_fields),
     "[tarpit]": list(Tarpit.model_fields),
     "[dns]": list(Dns.model_fields),
+    "[store]": list(Store.model_fields),
     "[[lists]]": list(DnsListTable.model_fields),
     "[recipients]": list(Recipients.model_fields),
     '[[recipients.sources]], kind = "file"': list(FileRecipients.model_fields),

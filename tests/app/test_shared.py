@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from smtproxy.app.config import Config, load
 from smtproxy.app.shared import FEWEST_ROWS, ROWS, Shared
+from tests.fakes.journal import FakeJournal
 
 TEXT = """
 [[listeners]]
@@ -63,4 +66,13 @@ def test_what_a_worker_held_is_free_when_it_has_ended(tmp_path: Path) -> None:
         page.open[row] = shared.clients.row(row)[entry] = 2
     shared.vacate(1)
     assert (page.total, shared.clients.connections(entry)) == (2, 2)
+    shared.close()
+
+
+def test_what_is_remembered_is_made_once_before_the_fork(tmp_path: Path) -> None:
+    shared = Shared(1, 10)
+    with pytest.raises(RuntimeError):
+        _ = shared.remembered
+    shared.remember(_load(tmp_path).store, FakeJournal())
+    assert shared.remembered.table.slots > 100_000
     shared.close()

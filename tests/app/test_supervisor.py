@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -358,8 +358,8 @@ def test_a_client_resumes_its_tls_session_with_another_worker(tmp_path: Path) ->
 
 def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
     with Smtproxy(tmp_path, _plan()) as proxy:
-        proxy.reload(_plan(server=TWO))
-        assert proxy.wait_lines("reloaded", 1)[0]["needs_restart"] == ["server.workers"]
+        proxy.reload(_plan(server={**TWO, "state": str(tmp_path)}))
+        assert proxy.wait_lines("reloaded", 1)[0]["needs_restart"] == ["server.workers", "store"]
         assert len(proxy.lines("worker_started")) == 2
 
 
@@ -481,3 +481,28 @@ def test_a_start_in_which_a_worker_dies_fails(tmp_path: Path) -> None:
     assert proxy.returncode == FAILED
     assert b'"event":"worker_died"' in output
     assert b'"event":"listening"' not in output
+
+
+# What is remembered
+
+
+def _writers(proxy: Smtproxy, file: Path) -> list[int]:
+    """The workers that have a file open."""
+    found = []
+    for worker in proxy.workers:
+        with suppress(FileNotFoundError):
+            links = [str(one.readlink()) for one in Path(f"/proc/{worker}/fd").iterdir()]
+            found += [worker] * (str(file) in links)
+    return found
+
+
+def test_one_worker_writes_the_store_and_when_it_dies_another_one_does(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "store.sqlite"
+    file.parent.mkdir()
+    with Smtproxy(tmp_path, _plan(server={**TWO, "state": str(file.parent)})) as proxy:
+        wait_until(lambda: len(_writers(proxy, file)) == 1, 20, "somebody writes")
+        (first,) = _writers(proxy, file)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(set(_writers(proxy, file)) - {first}) == 1, 20, "somebody else writes")
+        assert proxy.lines("store_down") == proxy.lines("store_reset") == []
+    assert file.exists()

@@ -78,3 +78,14 @@ def test_locks_of_a_file_do_not_wait_for_each_other() -> None:
     file.close()
     with pytest.raises(OSError, match="Bad file descriptor"), one:
         pass
+
+
+def test_a_lock_that_somebody_has_is_not_waited_for() -> None:
+    lock = LockFile().lock()
+    pid = _holder(lock)
+    assert not lock.take()
+    _kill(pid)
+    assert lock.take()
+    assert lock.take()
+    lock.give()
+    _kill(_holder(lock))

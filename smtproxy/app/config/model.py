@@ -23,6 +23,7 @@ from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import Recipients
 from smtproxy.app.config.rules import MOST, Rule
+from smtproxy.app.config.store import Store
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tarpit import Tarpit
@@ -82,6 +83,7 @@ def _state(value: object, info: ValidationInfo) -> Path | None:
     path = _beside_the_file(value, info)
     if not path.is_dir() or not os.access(path, os.W_OK):
         raise ValueError("must be a directory that is there and can be written to")
+    survey_of(info).state = path
     return path
 
 
@@ -120,8 +122,8 @@ class Server(BaseModel):
         Path | None,
         BeforeValidator(_state),
         Field(
-            description="Directory for what is to survive a restart: the last good copy of an LDAP directory. "
-            "The sockets that `smtproxy recipients` asks are there, too. Relative "
+            description="Directory for what is to survive a restart: the last good copy of an LDAP directory, "
+            "and the store (see [store]). The sockets that `smtproxy recipients` asks are there, too. Relative "
             "to the directory of the configuration; empty: nothing survives."
         ),
     ] = None
@@ -162,6 +164,7 @@ class Config(BaseModel):
     log: Log = Field(default=Log(), description="The log on standard output.")
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     dns: Dns = Field(default=Dns(), description="Who is asked for names, and how much is remembered.")
+    store: Store = Field(default_factory=_empty, description="What is remembered of clients and senders.")
     profile: Annotated[
         Profile,
         member_of(Profile),

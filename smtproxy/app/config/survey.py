@@ -22,6 +22,8 @@ class Survey:
     """The configuration file; other paths are relative to its directory."""
     servers: Mapping[str, tuple[Server, ...]]
     """The backends, be they right or wrong, each with those of its servers that can be read."""
+    state: Path | None = None
+    """The directory server.state, once it is known to be right."""
     limits: Limits = LIMITS
     """The limits, once they are known to be right; the listeners stand behind them."""
     binds: list[Address] = field(default_factory=list)

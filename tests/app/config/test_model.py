@@ -47,6 +47,7 @@ CONTRACT = {
         "policy",
         "governor",
         "dns",
+        "store",
         "recipients",
         "rules",
         "profile",
@@ -78,6 +79,10 @@ CONTRACT = {
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
     "tarpit": {"delay", "max_per_client", "max_total"},
+    "store": {
+        "kind", "path", "servers", "cluster", "user", "password_file", "database", "tls", "tls_ca", "timeout",
+        "entries", "privacy", "secret_file",
+    },
     "dns": {
         "servers", "timeout", "attempt", "concurrent", "per_lookup", "cache_entries", "cache_memory", "longest_ttl",
         "longest_negative_ttl",
