@@ -28,7 +28,7 @@ from smtproxy.network.gathering import Sources
 from smtproxy.network.inquiry import AnyLookup
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
-from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.acquaintances import Acquaintances, Forgetful, Remembering
 from smtproxy.policy.governor import Governor, GovernorSettings
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.results import results_field
@@ -112,10 +112,12 @@ def sources(
     *more: AnyLookup,
     heard: Callable[[Mapping[str, object]], None] | None = None,
     workers: int = 1,
+    remembering: Remembering | None = None,
 ) -> Sources:
     """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
 
-    `heard` is told the fields of each `message` line; the workers share what memory there is for messages.
+    `heard` is told the fields of each `message` line; the workers share what memory there is for messages;
+    `remembering` keeps what is learned of senders, None: nothing does.
     """
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()
@@ -132,7 +134,7 @@ def sources(
         memory=Memory(config.limits.body_memory_total // workers),
         results=partial(results_field, authserv_id=config.server.hostname),
         governor=governor if table.enabled else None,
-        acquaintances=Acquaintances(),
+        acquaintances=Acquaintances(remembering or Forgetful()),
     )
 
 

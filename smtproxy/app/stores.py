@@ -16,6 +16,7 @@ import trio
 from smtproxy.app.config.store import Store as Settings
 from smtproxy.network.record_lock import LockFile, RecordLock
 from smtproxy.session.records import Event, Journal
+from smtproxy.stores.at_hand import AtHand
 from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.secret import secret_in
 from smtproxy.stores.sqlite import Keeper, fill, read
@@ -46,8 +47,14 @@ class Opened:
     store: Store
     secret: bytes | None
     """As above: whoever composes keys hands it to `private()`."""
+    here: MemoryStore
+    """The memory of this machine: the store itself, or what goes on while it is down."""
     run: Callable[[], Awaitable[None]]
     """What runs beside the sessions, as long as they do."""
+
+    def at_hand(self, nursery: trio.Nursery) -> AtHand:
+        """Return what those use who cannot wait; what they ask other machines runs in the nursery."""
+        return AtHand(self.store, self.here, self.secret, nursery)
 
 
 def remember(settings: Settings, locks: LockFile, journal: Journal) -> Remembered:
@@ -67,11 +74,11 @@ def opened(remembered: Remembered, journal: Journal) -> Opened:
         settings = remembered.settings
         where = ", ".join(map(str, settings.servers))
         shared = ValkeyStore(partial(_valkey, settings), memory, journal, where, settings.timeout)
-        return Opened(shared, remembered.secret, shared.run)
+        return Opened(shared, remembered.secret, memory, shared.run)
     if file is None:
-        return Opened(memory, remembered.secret, trio.sleep_forever)
+        return Opened(memory, remembered.secret, memory, trio.sleep_forever)
     keeper = Keeper(remembered.table, file, remembered.turn, journal, wall_clock)
-    return Opened(memory, remembered.secret, keeper.run)
+    return Opened(memory, remembered.secret, memory, keeper.run)
 
 
 @asynccontextmanager

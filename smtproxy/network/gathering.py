@@ -17,7 +17,7 @@ import trio
 from smtproxy.network.dns.answers import Resolver
 from smtproxy.network.inquiry import LARGEST_LOOKED_AT, AnyLookup, MessageTooLarge, NotAtHand
 from smtproxy.network.waiting import Waiting
-from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.acquaintances import Acquaintances, Forgetful
 from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
 from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import FACTS, Key, Scope
@@ -79,7 +79,7 @@ class Sources:
     memory: Memory = field(default_factory=lambda: Memory(4 * LARGEST_LOOKED_AT))
     """For messages that are looked at and were not in memory: many large ones would be the end of the worker."""
     governor: Governor | None = None
-    acquaintances: Acquaintances = field(default_factory=Acquaintances)
+    acquaintances: Acquaintances = field(default_factory=lambda: Acquaintances(Forgetful()))
 
 
 class _Flight:
@@ -216,7 +216,7 @@ class Gathering:
             if self._sources is not None and self._sources.heard is not None:
                 self._sources.heard(fields)
             if fields["outcome"] == "delivered" and self._sources is not None and self._wanted:
-                self._sources.acquaintances.delivered(self._dialogue.client, self._proven(), trio.current_time())
+                self._sources.acquaintances.delivered(self._dialogue.client, self._proven())
         return fields if docket is None else {**fields, "evidence": docket.record(self._dialogue)}
 
     @property
@@ -224,8 +224,8 @@ class Gathering:
         """Whether the client was patient before, or has a good history."""
         if self._sources is None:
             return False
-        acquaintances, client, now = self._sources.acquaintances, self._dialogue.client, trio.current_time()
-        return acquaintances.patient(client, now) or acquaintances.good(client, (), now)
+        acquaintances, client = self._sources.acquaintances, self._dialogue.client
+        return acquaintances.patient(client) or acquaintances.good(client, ())
 
     # Facts
 
@@ -234,9 +234,13 @@ class Gathering:
         if stage is Stage.CONNECT:
             self._wanted = self._policy.wanted(self._dialogue.client)
             if self._settings.banner_delay and Stage.CONNECT not in self._dialogue.early:
-                sources.acquaintances.waited(self._dialogue.client, trio.current_time())
+                sources.acquaintances.waited(self._dialogue.client)
+            if self._wanted:
+                sources.acquaintances.meet(self._dialogue.client)
         if stage is Stage.MAIL:
             self._docket = Docket()
+            if self._wanted and self._dialogue.envelope is not None:
+                sources.acquaintances.hear_of(self._dialogue.envelope.sender.domain_key)
         if not self._wanted or stage not in _STARTS:
             return
         stale = _BEGINS[stage]
@@ -459,7 +463,7 @@ class Gathering:
         if not asked:
             return
         now = trio.current_time()
-        good = bool(verdict.notes) and sources.acquaintances.good(self._dialogue.client, self._proven(), now)
+        good = bool(verdict.notes) and sources.acquaintances.good(self._dialogue.client, self._proven())
         for change in governor.saw(asked, verdict.notes, self._dialogue.client, now, good=good):
             sources.journal.record(Event.CHECK_DEMOTED if change.demoted else Event.CHECK_RESTORED, _told(change))
 

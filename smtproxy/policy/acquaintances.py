@@ -1,87 +1,111 @@
-"""Who has had mail delivered before: clients by network, and proven domains. Bounded, in memory, for one process.
+"""Who has had mail delivered before: clients by network, and proven domains; and who has waited for a banner.
 
 It learns from outcomes and decides nothing. The governor asks it whether a check suddenly refuses senders with a good
 history; a banner is not held back for them. What is here must never let mail pass: forgetting it changes no verdict.
+Where it is kept is not its matter: in the store, so that all workers know it, and it outlasts a restart.
 """
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Protocol
 
-from smtproxy.session.networks import Address, Grouping, address_of
+from smtproxy.session.networks import Grouping, address_of
 
-MOST = 50_000
-"""Entries; some 10 MB. A server with a thousand correspondents a day remembers them for weeks."""
-GOOD_AFTER = 3
-"""Deliveries that make a history."""
-LASTS = 30 * 86400.0
-"""Seconds. Postfix postscreen_dnsbl_max_ttl and greylists remember for a day to 36 days (PEERS section 2.1)."""
+GOOD = 2.1
+"""Deliveries that make a history, those of long ago counted less: three in a month."""
+HALF_LIFE = 60 * 86400.0
+"""Seconds in which a delivery loses half of its weight: three last for a month, ten for five. Postfix
+postscreen_dnsbl_max_ttl and greylists remember for a day to 36 days (PEERS section 2.1)."""
 PATIENCE_LASTS = 86400.0
 """Seconds. Postfix postscreen_greet_ttl = 1d"""
 NETWORK = Grouping(24, 64)
 """One sender may have many addresses beside each other."""
+_DELIVERED, _PATIENT = "delivered", "patient"
 
 
-@dataclass(slots=True)
-class _Entry:
-    deliveries: int
-    last: float
+class Remembering(Protocol):
+    """Where it is kept. Nothing here waits, and nothing raises."""
+
+    def add(self, purpose: str, name: str, half_life: float) -> None:
+        """Add 1 to what is counted under a name; it halves in so many seconds."""
+
+    def count(self, purpose: str, name: str, half_life: float) -> float:
+        """Return what has been counted."""
+
+    def mark(self, purpose: str, name: str, seconds: float) -> None:
+        """Keep in mind for so long that something was so."""
+
+    def marked(self, purpose: str, name: str) -> bool:
+        """Return whether it was."""
+
+    def fetch(self, purpose: str, name: str, half_life: float) -> None:
+        """Begin to find out what other machines have counted or marked, if there are any."""
+
+
+class Forgetful:
+    """Nowhere: for sessions that are only thought of."""
+
+    def add(self, purpose: str, name: str, half_life: float) -> None:
+        """Forget it."""
+
+    def count(self, _purpose: str, _name: str, _half_life: float) -> float:
+        """Nothing is known."""
+        return 0.0
+
+    def mark(self, purpose: str, name: str, seconds: float) -> None:
+        """Forget it."""
+
+    def marked(self, _purpose: str, _name: str) -> bool:
+        """Nothing is known."""
+        return False
+
+    def fetch(self, purpose: str, name: str, half_life: float) -> None:
+        """There is nobody else."""
 
 
 class Acquaintances:
     """Senders that are known."""
 
-    __slots__ = ("_entries", "_most", "_patient")
+    __slots__ = ("_kept",)
 
-    def __init__(self, most: int = MOST) -> None:
-        """Know nobody yet."""
-        self._entries: OrderedDict[int | str, _Entry] = OrderedDict()
-        self._patient: OrderedDict[Address, float] = OrderedDict()
-        """Clients that waited for a banner that was held back -> when they did last."""
-        self._most = most
+    def __init__(self, kept: Remembering) -> None:
+        self._kept = kept
 
-    def waited(self, client: str, now: float) -> None:
+    def waited(self, client: str) -> None:
         """A client has waited for its banner."""
         with suppress(ValueError):
-            address = address_of(client)
-            self._patient[address] = now
-            self._patient.move_to_end(address)
-        while len(self._patient) > self._most:
-            self._patient.popitem(last=False)
+            self._kept.mark(_PATIENT, str(address_of(client)), PATIENCE_LASTS)
 
-    def patient(self, client: str, now: float) -> bool:
+    def patient(self, client: str) -> bool:
         """Whether this client has waited for its banner lately: it need not do it again."""
         try:
-            last = self._patient.get(address_of(client))
-        except ValueError:
+            return self._kept.marked(_PATIENT, str(address_of(client)))
+        except ValueError:  # its balancer did not say who it is
             return False
-        return last is not None and now - last < PATIENCE_LASTS
 
-    def delivered(self, client: str, domains: Iterable[str], now: float) -> None:
+    def delivered(self, client: str, domains: Iterable[str]) -> None:
         """A message of this client, proven to be from these domains, was accepted by the backend."""
         for name in _names(client, domains):
-            entry = self._entries.get(name)
-            if entry is None or now - entry.last > LASTS:
-                self._entries[name] = _Entry(1, now)
-            else:
-                entry.deliveries += 1
-                entry.last = now
-            self._entries.move_to_end(name)
-        while len(self._entries) > self._most:
-            self._entries.popitem(last=False)
+            self._kept.add(_DELIVERED, name, HALF_LIFE)
 
-    def good(self, client: str, domains: Iterable[str], now: float) -> bool:
+    def good(self, client: str, domains: Iterable[str]) -> bool:
         """Whether this client, or one of the domains, has a good history."""
-        found = (self._entries.get(name) for name in _names(client, domains))
-        return any(one is not None and one.deliveries >= GOOD_AFTER and now - one.last <= LASTS for one in found)
+        return any(self._kept.count(_DELIVERED, name, HALF_LIFE) >= GOOD for name in _names(client, domains))
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def meet(self, client: str) -> None:
+        """A client has come: begin to find out what other machines know of it."""
+        for name in _names(client, ()):
+            self._kept.fetch(_DELIVERED, name, HALF_LIFE)
+        with suppress(ValueError):
+            self._kept.fetch(_PATIENT, str(address_of(client)), PATIENCE_LASTS)
+
+    def hear_of(self, domain: str) -> None:
+        """A sender's domain was named: the same, in case it will be proven."""
+        if domain:
+            self._kept.fetch(_DELIVERED, domain, HALF_LIFE)
 
 
-def _names(client: str, domains: Iterable[str]) -> list[int | str]:
-    names: list[int | str] = [*domains]
-    with suppress(ValueError):  # a client whose balancer did not say who it is
-        names.append(NETWORK.of(address_of(client)))
-    return names
+def _names(client: str, domains: Iterable[str]) -> Iterator[str]:
+    yield from domains
+    with suppress(ValueError):
+        yield NETWORK.named(address_of(client))

@@ -12,6 +12,7 @@ from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.gathering import Gathering, Sources
 from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
 from smtproxy.network.waiting import Waiting
+from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
 from smtproxy.policy.facts import (
     ARC,
@@ -39,6 +40,7 @@ from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage
 from smtproxy.wire.paths import Path
 from tests.fakes.journal import FakeJournal
+from tests.fakes.remembering import FakeRemembering
 
 PASSES = Known(Spf("pass", "sender.example"))
 FAILS = Known(Spf("fail", "sender.example"))
@@ -292,16 +294,15 @@ async def test_authentication_results_go_in_front_as_late_as_they_can() -> None:
 async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         governor = Governor(GovernorSettings(good=1))
-        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), governor=governor)
+        known = Acquaintances(FakeRemembering())
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), governor=governor, acquaintances=known)
         for _ in range(3):
             assert not bench.gathering.acquainted
             bench.begin()
             assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
             bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered"})
         assert bench.gathering.acquainted
-        again = Bench(
-            nursery, (_needs(SPF),), _lookup(SPF, FAILS), governor=governor, acquaintances=bench.sources.acquaintances
-        )
+        again = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS), governor=governor, acquaintances=known)
         again.begin()
         first = again.gathering.judge(Stage.RECIPIENT)
         second = again.gathering.judge(Stage.RECIPIENT)

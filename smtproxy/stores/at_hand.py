@@ -1,0 +1,62 @@
+"""What is at hand of the store, for those who cannot wait: this machine's memory, which is exact over its workers.
+
+Where several machines share a store, what they have counted is fetched beside the session (`fetch`), and what is
+counted here goes to all (a note). So a verdict never waits for it, and what a machine has not heard yet it does not
+know.
+"""
+
+import trio
+
+from smtproxy.stores.keys import compose, private
+from smtproxy.stores.memory import MemoryStore
+from smtproxy.stores.store import Store
+
+
+class AtHand:
+    """The store as `policy/acquaintances.py` wants it."""
+
+    __slots__ = ("_here", "_nursery", "_secret", "_store")
+
+    def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, nursery: trio.Nursery) -> None:
+        """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are."""
+        self._nursery = nursery
+        self._store = store
+        self._here = here
+        self._secret = secret
+
+    def add(self, purpose: str, name: str, half_life: float) -> None:
+        """Count it here and elsewhere."""
+        key = self._key(purpose, name)
+        self._here.note_add(key, 1.0, half_life)
+        if self._store.waits:
+            self._store.note_add(key, 1.0, half_life)
+
+    def count(self, purpose: str, name: str, half_life: float) -> float:
+        """Return what has been counted, as far as it is known here."""
+        return self._here.count_now(self._key(purpose, name), half_life)
+
+    def mark(self, purpose: str, name: str, seconds: float) -> None:
+        """Keep it in mind here and elsewhere."""
+        key = self._key(purpose, name)
+        self._here.note_put(key, "", seconds)
+        if self._store.waits:
+            self._store.note_put(key, "", seconds)
+
+    def marked(self, purpose: str, name: str) -> bool:
+        """Return whether it was marked, as far as it is known here."""
+        return self._here.get_now(self._key(purpose, name)) is not None
+
+    def fetch(self, purpose: str, name: str, half_life: float) -> None:
+        """Learn what others have counted or marked, beside the session; nothing is taken away by that."""
+        if self._store.waits:
+            self._nursery.start_soon(self._learn, self._key(purpose, name), half_life)
+
+    async def _learn(self, key: str, half_life: float) -> None:
+        more = await self._store.count(key, half_life) - self._here.count_now(key, half_life)
+        if more > 0:
+            self._here.add_now(key, more, half_life)
+        if await self._store.get(key) is not None:
+            self._here.put_now(key, "", half_life)
+
+    def _key(self, purpose: str, name: str) -> str:
+        return compose(purpose, private(name, self._secret))

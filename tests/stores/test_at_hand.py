@@ -1,0 +1,66 @@
+"""What is at hand of the store, where it is this machine's own and where machines share one."""
+
+import trio
+
+from smtproxy.stores.at_hand import AtHand
+from smtproxy.stores.keys import compose, private
+from smtproxy.stores.memory import MemoryStore
+from tests.fakes.clock import FakeClock
+from tests.stores.tables import memory_store
+
+DAY = 86400.0
+
+
+class Shared(MemoryStore):
+    """A store of several machines, as far as anybody can tell."""
+
+    waits = True
+
+
+def shared() -> Shared:
+    return Shared(memory_store()._table, FakeClock())
+
+
+async def test_alone() -> None:
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, None, nursery)
+        for _ in range(3):
+            kept.add("delivered", "192.0.2.0/24", DAY)
+        kept.mark("patient", "192.0.2.1", DAY)
+        kept.fetch("delivered", "192.0.2.0/24", DAY)
+        assert round(kept.count("delivered", "192.0.2.0/24", DAY), 3) == 3
+        assert kept.marked("patient", "192.0.2.1")
+        assert not kept.marked("patient", "192.0.2.2")
+
+
+async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched() -> None:
+    store, one, other = shared(), memory_store(), memory_store()
+    async with trio.open_nursery() as nursery:
+        there, here = AtHand(store, one, None, nursery), AtHand(store, other, None, nursery)
+        for _ in range(3):
+            there.add("delivered", "example.org", DAY)
+        there.mark("patient", "192.0.2.1", DAY)
+        assert here.count("delivered", "example.org", DAY) == 0
+        assert not here.marked("patient", "192.0.2.1")
+        async with trio.open_nursery() as asking:
+            here = AtHand(store, other, None, asking)
+            for _ in range(2):
+                here.fetch("delivered", "example.org", DAY)
+            here.fetch("patient", "192.0.2.1", DAY)
+        assert round(here.count("delivered", "example.org", DAY), 3) == 3
+        assert here.marked("patient", "192.0.2.1")
+        here.add("delivered", "example.org", DAY)
+        assert round(here.count("delivered", "example.org", DAY), 3) == 4
+        assert round(store.count_now(compose("delivered", "example.org"), DAY), 3) == 4
+
+
+async def test_names_are_kept_as_hashes_where_privacy_is_wanted() -> None:
+    secret = b"0123456789abcdef"
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, secret, nursery)
+        kept.mark("patient", "192.0.2.1", DAY)
+        assert kept.marked("patient", "192.0.2.1")
+        assert here.get_now(compose("patient", "192.0.2.1")) is None
+        assert here.get_now(compose("patient", private("192.0.2.1", secret))) is not None
