@@ -490,10 +490,11 @@ def _writers(proxy: Smtproxy, file: Path) -> list[int]:
     """The workers that have a file open."""
     found = []
     for worker in proxy.workers:
-        with suppress(FileNotFoundError):
-            links = [str(one.readlink()) for one in Path(f"/proc/{worker}/fd").iterdir()]
-            found += [worker] * (str(file) in links)
-    return found
+        with suppress(FileNotFoundError):  # it is gone
+            for one in Path(f"/proc/{worker}/fd").iterdir():
+                with suppress(FileNotFoundError):  # it was closed while we looked at others
+                    found += [worker] * (str(one.readlink()) == str(file))
+    return sorted(set(found))
 
 
 def test_one_worker_writes_the_store_and_when_it_dies_another_one_does(tmp_path: Path) -> None:
