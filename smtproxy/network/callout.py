@@ -90,7 +90,11 @@ class Callouts:
             self._send.send_nowait(question)
         except trio.WouldBlock:
             raise CalloutError("too many others wait for an answer") from None
-        if not idle and self._lines < self._most and self._nursery is not None:
+        if not idle:
+            self._begin_line()
+
+    def _begin_line(self) -> None:
+        if self._lines < self._most and self._nursery is not None:
             self._lines += 1
             self._nursery.start_soon(self._serve)
 
@@ -104,6 +108,9 @@ class Callouts:
         finally:
             line.close()
             self._lines -= 1
+            if self._receive.statistics().current_buffer_used:
+                # It came when this line had given up waiting and was not gone yet: nobody else would look for it.
+                self._begin_line()
 
     async def _next(self, line: "_Line") -> _Question | None:
         with trio.move_on_after(IDLE) as idle:

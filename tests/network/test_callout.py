@@ -114,6 +114,18 @@ async def test_questions_share_connections_and_wait_for_them(mock_clock: MockClo
         assert len(here.record.connections) == 2
 
 
+async def test_a_question_is_asked_that_comes_while_the_last_connection_goes(mock_clock: MockClock) -> None:
+    """It gave up waiting, and was not gone: nobody made another one, and the question waited for its end."""
+    async with stage(places=1) as here, callouts(here, 1) as asking:
+        assert await codes(asking, ANNA) == [250]
+        await quiet()
+        (place,) = here.pool._holders.values()
+        assert place.holder is not None
+        place.holder.recall()
+        assert await codes(asking, BOB) == [250]
+        assert len(here.record.connections) == 2
+
+
 async def test_too_many_questions_are_not_asked(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callout, "MOST_WAITING", 1)
     held = Script((Rule(Point.RCPT, (Silence(),)),))
