@@ -56,7 +56,7 @@ rootdn "cn=root,{base}"
 rootpw {root}
 directory {directory}/data
 maxsize 268435456
-index proxyAddresses,mail eq
+index objectClass,proxyAddresses,mail eq
 access to attrs=userPassword by anonymous auth
 access to * by dn.exact="{user}" read by anonymous auth
 """
