@@ -14,6 +14,7 @@ from functools import partial
 import trio
 
 from smtproxy.app.config.store import Store as Settings
+from smtproxy.network.boundary import Surviving
 from smtproxy.network.record_lock import LockFile, RecordLock
 from smtproxy.session.records import Event, Journal
 from smtproxy.stores.at_hand import AtHand
@@ -52,9 +53,15 @@ class Opened:
     run: Callable[[], Awaitable[None]]
     """What runs beside the sessions, as long as they do."""
 
-    def at_hand(self, nursery: trio.Nursery) -> AtHand:
-        """Return what those use who cannot wait; what they ask other machines runs in the nursery."""
-        return AtHand(self.store, self.here, self.secret, nursery)
+    def at_hand(self, nursery: trio.Nursery, journal: Journal) -> AtHand:
+        """Return what those use who cannot wait; what is asked of other machines runs in the nursery."""
+        boundary = Surviving(journal, "store")
+
+        async def guarded(work: Callable[[], Awaitable[None]]) -> None:
+            with boundary:
+                await work()
+
+        return AtHand(self.store, self.here, self.secret, lambda work: nursery.start_soon(guarded, work))
 
 
 def remember(settings: Settings, locks: LockFile, journal: Journal) -> Remembered:

@@ -114,7 +114,7 @@ class Worker:
                 known.lookup,
                 heard=known.heard,
                 workers=self._workers,
-                remembering=self._store.at_hand(background),
+                remembering=self._store.at_hand(background, self._journal),
             )
             await known.start()
             background.start_soon(known.run)

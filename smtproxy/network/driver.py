@@ -432,9 +432,11 @@ class Session:
         fields = effect.fields
         if effect.event in _JUDGED:
             fields = self._gathering.recorded(effect.event, fields)
-        if effect.event is Event.MESSAGE:
-            self._service.pool.heard(fields)
         self._service.journal.record(effect.event, fields)
+        if effect.event is Event.MESSAGE:
+            # Behind the line, and within bounds: a bug in what is learned must cost neither it nor the session.
+            with self._service.pool.boundary:
+                self._service.pool.heard(fields)
 
     def _await_verdict(self, effect: events.Judge) -> events.Event | None:
         if effect.stage is Stage.MESSAGE:

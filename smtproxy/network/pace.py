@@ -91,9 +91,11 @@ class Pace:
 _TOO_MUCH = ("421 ", "452 4.3.1", "451 4.3.1", "451 4.3.2", "431 4.3.1")
 """How replies begin that mean load: RFC 5321 3.8, Exchange's back pressure (BACKENDS 1.4). 452 4.5.3 does not."""
 
+_IDLE = "421 4.4.1"
+"""How it says that nobody spoke for too long: a client that stalls must not get the others fewer connections."""
+
 
 def complains(message: Mapping[str, Any]) -> bool:
     """Tell from the fields of a `message` line whether the server said that it has too much to do."""
-    if (message["backend_reply"] or "").startswith(_TOO_MUCH):
-        return True
-    return any(one["by"] == "backend" and (one["reply"] or "").startswith(_TOO_MUCH) for one in message["recipients"])
+    said = [message["backend_reply"], *(one["reply"] for one in message["recipients"] if one["by"] == "backend")]
+    return any(one and one.startswith(_TOO_MUCH) and not one.startswith(_IDLE) for one in said)

@@ -5,21 +5,27 @@ counted here goes to all (a note). So a verdict never waits for it, and what a m
 know.
 """
 
-import trio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeAlias
 
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.store import Store
 
+Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
+
 
 class AtHand:
     """The store as `policy/acquaintances.py` wants it."""
 
-    __slots__ = ("_here", "_nursery", "_secret", "_store")
+    __slots__ = ("_beside", "_here", "_secret", "_store")
 
-    def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, nursery: trio.Nursery) -> None:
-        """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are."""
-        self._nursery = nursery
+    def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, beside: Beside) -> None:
+        """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are;
+        `beside` runs something beside the sessions.
+        """
+        self._beside = beside
         self._store = store
         self._here = here
         self._secret = secret
@@ -49,7 +55,7 @@ class AtHand:
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         """Learn what others have counted or marked, beside the session; nothing is taken away by that."""
         if self._store.waits:
-            self._nursery.start_soon(self._learn, self._key(purpose, name), half_life)
+            self._beside(partial(self._learn, self._key(purpose, name), half_life))
 
     async def _learn(self, key: str, half_life: float) -> None:
         more = await self._store.count(key, half_life) - self._here.count_now(key, half_life)

@@ -14,7 +14,7 @@ import trio
 from trio.testing import MockClock
 
 from smtproxy.network.link import Link
-from smtproxy.network.pool import RECALL_AFTER
+from smtproxy.network.pool import RECALL_AFTER, Pool
 from smtproxy.network.sockets import Endpoint, bound, connected, listen, prepare
 from smtproxy.policy.checks import hello
 from smtproxy.policy.findings import Action
@@ -1284,3 +1284,17 @@ async def test_policy_check_that_raises_is_no_crash(mock_clock: MockClock) -> No
     async with stage(policy=broken) as here:
         assert (await here.mail()).code == 250
         assert here.journal.of(Event.CRASH) == []
+
+
+async def test_a_bug_in_what_is_learned_of_a_server_costs_no_line(
+    mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_pool(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Pool, "heard", broken_pool)
+    async with stage() as here:
+        assert (await here.mail()).code == 250
+        assert here.journal.one(Event.MESSAGE)["outcome"] == "delivered"
+        assert here.journal.one(Event.SESSION)["delivered"] == 1
+        assert here.journal.one(Event.CRASH)["where"] == "backend backend"

@@ -61,6 +61,7 @@ def test_a_clock_that_was_set_back_stops_nobody() -> None:
         (None, (), False),
         ("452 4.3.1 Insufficient system resources", (), True),
         ("421 4.3.2 Service not active", (), True),
+        ("421 4.4.1 Connection timed out", (), False),
         ("452 4.5.3 Too many recipients", (), False),
         ("550 5.7.1 no", (), False),
         (None, ({"by": "backend", "reply": "452 4.3.1 (UsedDiskSpace[c:])"},), True),

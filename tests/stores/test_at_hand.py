@@ -24,7 +24,7 @@ def shared() -> Shared:
 async def test_alone() -> None:
     async with trio.open_nursery() as nursery:
         here = memory_store()
-        kept = AtHand(here, here, None, nursery)
+        kept = AtHand(here, here, None, nursery.start_soon)
         for _ in range(3):
             kept.add("delivered", "192.0.2.0/24", DAY)
         kept.mark("patient", "192.0.2.1", DAY)
@@ -37,14 +37,14 @@ async def test_alone() -> None:
 async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched() -> None:
     store, one, other = shared(), memory_store(), memory_store()
     async with trio.open_nursery() as nursery:
-        there, here = AtHand(store, one, None, nursery), AtHand(store, other, None, nursery)
+        there, here = AtHand(store, one, None, nursery.start_soon), AtHand(store, other, None, nursery.start_soon)
         for _ in range(3):
             there.add("delivered", "example.org", DAY)
         there.mark("patient", "192.0.2.1", DAY)
         assert here.count("delivered", "example.org", DAY) == 0
         assert not here.marked("patient", "192.0.2.1")
         async with trio.open_nursery() as asking:
-            here = AtHand(store, other, None, asking)
+            here = AtHand(store, other, None, asking.start_soon)
             for _ in range(2):
                 here.fetch("delivered", "example.org", DAY)
             here.fetch("patient", "192.0.2.1", DAY)
@@ -59,7 +59,7 @@ async def test_names_are_kept_as_hashes_where_privacy_is_wanted() -> None:
     secret = b"0123456789abcdef"
     async with trio.open_nursery() as nursery:
         here = memory_store()
-        kept = AtHand(here, here, secret, nursery)
+        kept = AtHand(here, here, secret, nursery.start_soon)
         kept.mark("patient", "192.0.2.1", DAY)
         assert kept.marked("patient", "192.0.2.1")
         assert here.get_now(compose("patient", "192.0.2.1")) is None
