@@ -108,9 +108,10 @@ class Callouts:
         finally:
             line.close()
             self._lines -= 1
-            if self._receive.statistics().current_buffer_used:
-                # It came when this line had given up waiting and was not gone yet: nobody else would look for it.
-                self._begin_line()
+        # Not where it was cancelled: the next one would be, too, and the next, for ever.
+        if self._receive.statistics().current_buffer_used:
+            # It came when this line had given up waiting and was not gone yet: nobody else would look for it.
+            self._begin_line()
 
     async def _next(self, line: "_Line") -> _Question | None:
         with trio.move_on_after(IDLE) as idle:

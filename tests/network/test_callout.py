@@ -126,6 +126,22 @@ async def test_a_question_is_asked_that_comes_while_the_last_connection_goes(moc
         assert len(here.record.connections) == 2
 
 
+async def test_it_ends_with_questions_that_wait(mock_clock: MockClock) -> None:
+    """A worker that was told to drain while it asked went round for ever."""
+    held = Script((Rule(Point.RCPT, (Silence(),)),))
+    async with stage(held) as here, trio.open_nursery() as nursery:
+        asking = Callouts(here.pool, "mx.example.org", LIMITS, here.journal, 1)
+        async with trio.open_nursery() as running:
+            running.start_soon(asking.run)
+            for _ in range(2):
+                nursery.start_soon(trouble, asking)
+                await until(lambda: any("RCPT" in one.verbs for one in here.record.connections))
+            await quiet()
+            running.cancel_scope.cancel()
+        assert here.server.open == 0
+        await here.pass_time(WAIT)
+
+
 async def test_too_many_questions_are_not_asked(mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callout, "MOST_WAITING", 1)
     held = Script((Rule(Point.RCPT, (Silence(),)),))
