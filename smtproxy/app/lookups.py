@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import trio
@@ -14,6 +15,7 @@ from smtproxy.lookups import hello_name, reverse_name, sender_domain
 from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
+from smtproxy.lookups.recent import Recent, recent
 from smtproxy.lookups.recipients.callout import CalloutSource
 from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.directory import LdapDirectory
@@ -25,7 +27,7 @@ from smtproxy.network.callout import Callouts
 from smtproxy.network.dns.resolver import AtHand, BudgetedResolver, CachingResolver, DnsSettings
 from smtproxy.network.dns.servers import system_servers
 from smtproxy.network.gathering import Sources
-from smtproxy.network.inquiry import AnyLookup
+from smtproxy.network.inquiry import AnyLookup, Inquiry
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
 from smtproxy.policy.acquaintances import Acquaintances, Forgetful, Remembering
@@ -141,17 +143,22 @@ def sources(
 def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, journal: Journal) -> list[AnyLookup]:
     from smtproxy.lookups import arc, dkim, dmarc, header, spf  # noqa: PLC0415 - as above
 
+    clock = trio.current_time
     return [
-        reverse_name.LOOKUP,
-        hello_name.LOOKUP,
-        sender_domain.LOOKUP,
+        recent(reverse_name.LOOKUP, attrgetter("client"), clock),
+        recent(hello_name.LOOKUP, attrgetter("client", "hello"), clock),
+        recent(sender_domain.LOOKUP, _sending, clock),
         *listings(tuple(map(dns_list, config.lists)), resolver, nursery, journal),
-        *spf.lookups(spf.Results(), trio.current_time),
+        *spf.lookups(spf.Results(), clock),
         header.LOOKUP,
         dkim.LOOKUP,
         arc.LOOKUP,
-        dmarc.LOOKUP,
+        dmarc.remembering(Recent(clock)),
     ]
+
+
+def _sending(inquiry: Inquiry) -> tuple[str, str]:
+    return inquiry.client, "" if inquiry.sender is None else inquiry.sender.domain_key
 
 
 def dns_list(table: DnsListTable) -> DnsList:

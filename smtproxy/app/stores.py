@@ -63,6 +63,14 @@ class Opened:
 
         return AtHand(self.store, self.here, self.secret, lambda work: nursery.start_soon(guarded, work))
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run it until all who have something to note are done: what they note at their end is kept, too."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.run)
+            yield
+            nursery.cancel_scope.cancel()
+
 
 def remember(settings: Settings, locks: LockFile, journal: Journal) -> Remembered:
     """Make what the workers share, with what a file has of an earlier run."""

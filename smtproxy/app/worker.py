@@ -99,11 +99,12 @@ class Worker:
         """Start, serve, drain or retire."""
         config = self._config
         self._policies = [policy(config, listener) for listener in config.listeners]
-        async with hosting(self._policies), trio.open_nursery() as background:
+        async with hosting(self._policies), self._store.running(), trio.open_nursery() as background:
             background.start_soon(self._obey)
             background.start_soon(self._journal.writer.drain)
             background.start_soon(self._beat)
-            background.start_soon(self._store.run)
+            at_hand = self._store.at_hand(background, self._journal)
+            background.start_soon(at_hand.run)
             await self._start_backends(background)
             known = recipients(config, self._journal, config.server.state, self._pools)
             self._sources = sources(
@@ -114,7 +115,7 @@ class Worker:
                 known.lookup,
                 heard=known.heard,
                 workers=self._workers,
-                remembering=self._store.at_hand(background, self._journal),
+                remembering=at_hand,
             )
             await known.start()
             background.start_soon(known.run)

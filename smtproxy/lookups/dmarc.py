@@ -1,10 +1,12 @@
 """Fact `dmarc`: asks the DNS for what `policy/dmarc.py` needs. RFC 9989 4.10, 5.3"""
 
+from functools import partial
 from typing import Final
 
 import trio
 from publicsuffixlist import PublicSuffixList
 
+from smtproxy.lookups.recent import Recent
 from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.inquiry import Inquiry, Lookup
 from smtproxy.policy.dmarc import candidates, evaluate, read, walk
@@ -21,8 +23,8 @@ def organisation(domain: str) -> str | None:
     return found
 
 
-async def find(inquiry: Inquiry) -> Fact[Dmarc]:
-    """Learn it from From, SPF, DKIM and the DNS."""
+async def find(inquiry: Inquiry, recent: Recent[Dmarc] | None = None) -> Fact[Dmarc]:
+    """Learn it from From, SPF, DKIM and the DNS, or from what was found of the same a moment ago."""
     header = await inquiry.fact(HEADER)
     if isinstance(header, Unknown):
         return header
@@ -35,7 +37,13 @@ async def find(inquiry: Inquiry) -> Fact[Dmarc]:
         return Known(Dmarc("none", author))
     spf = await inquiry.fact(SPF)
     dkim = await inquiry.fact(DKIM)
-    return await judge(inquiry.dns, author, spf, dkim, quick=inquiry.quick)
+    if recent is None:
+        return await judge(inquiry.dns, author, spf, dkim, quick=inquiry.quick)
+    found = recent.get(author, (spf, dkim))
+    if found is None:
+        found = await judge(inquiry.dns, author, spf, dkim, quick=inquiry.quick)
+        recent.keep(author, found, (spf, dkim))
+    return found
 
 
 async def judge(
@@ -78,3 +86,8 @@ async def judge(
 
 
 LOOKUP = Lookup(DMARC, find)
+
+
+def remembering(recent: Recent[Dmarc]) -> Lookup[Dmarc]:
+    """Return the lookup with a memory."""
+    return Lookup(DMARC, partial(find, recent=recent))

@@ -58,7 +58,7 @@ _BLANK: Final = "&#32;"
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    spf: Spf
+    fact: Known[Spf]
     until: float
 
 
@@ -77,13 +77,13 @@ class Results:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, client: str, sender: str, hello: str, now: float) -> Spf | None:
+    def get(self, client: str, sender: str, hello: str, now: float) -> Known[Spf] | None:
         """Return a result that is still good at `now` (seconds, any clock that goes forward)."""
         for key in ((client, _domain(sender)), (client, sender, hello)):
             kept = self._kept.get(key)
             if kept is not None and now < kept.until:
                 self._kept.move_to_end(key)
-                return kept.spf
+                return kept.fact
         return None
 
     def keep(self, client: str, sender: str, hello: str, evaluation: "Evaluation", now: float) -> None:
@@ -91,7 +91,7 @@ class Results:
         if evaluation.ttl <= 0 or evaluation.spf.result == "temperror":
             return
         key = (client, sender, hello) if evaluation.personal else (client, _domain(sender))
-        self._kept[key] = _Kept(evaluation.spf, now + min(evaluation.ttl, KEPT_FOR))
+        self._kept[key] = _Kept(Known(evaluation.spf), now + min(evaluation.ttl, KEPT_FOR))
         self._kept.move_to_end(key)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
@@ -186,7 +186,7 @@ def lookups(results: Results, clock: Callable[[], float]) -> tuple[Lookup[Spf], 
             return Known(Spf("none", domain))  # RFC 7208 4.3: an address literal, or no full name
         known = results.get(client, sender, hello, clock())
         if known is not None:
-            return Known(known)
+            return known
         if inquiry.quick:
             raise NotAtHand
         evaluation = await evaluate(inquiry.dns, client, sender, hello)

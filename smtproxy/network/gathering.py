@@ -97,6 +97,7 @@ class Gathering:
     """The facts of one session, and the judge who asks for them."""
 
     __slots__ = (
+        "_begun",
         "_closed",
         "_dialogue",
         "_docket",
@@ -125,6 +126,8 @@ class Gathering:
         self._settings = settings
         self._sources = sources
         self._facts: dict[str, Fact[Any]] = {}
+        self._begun: set[Scope] = set()
+        """Of which scopes something was looked up."""
         self._flights: dict[str, _Flight] = {}
         self._wanted = _NOTHING
         self._missing: frozenset[str] = frozenset()
@@ -244,9 +247,11 @@ class Gathering:
         if not self._wanted or stage not in _STARTS:
             return
         stale = _BEGINS[stage]
-        for name in [name for name in self._facts if FACTS[name].scope in stale]:
-            del self._facts[name]
-        self._call_off(stale)
+        if not self._begun.isdisjoint(stale):
+            self._begun.difference_update(stale)
+            for name in [name for name in self._facts if FACTS[name].scope in stale]:
+                del self._facts[name]
+            self._call_off(stale)
         if stage is not Stage.MESSAGE:  # nobody can read it yet
             self._begin(_STARTS[stage], sources)
 
@@ -255,6 +260,7 @@ class Gathering:
         keys = self._wanted.get(scope)
         if keys is None:
             return
+        self._begun.add(scope)
         quick = self._inquiry(quick=True)
         for key in keys:
             if key.name not in self._facts and key.name not in self._flights:
@@ -331,6 +337,7 @@ class Gathering:
         known = self._facts.get(key.name)
         if known is not None:
             return known
+        self._begun.add(key.scope)
         sources = self._sources
         if key.name not in self._flights and sources is not None:
             if asker.quick:

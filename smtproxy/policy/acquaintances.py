@@ -7,6 +7,7 @@ Where it is kept is not its matter: in the store, so that all workers know it, a
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from typing import Protocol
 
 from smtproxy.session.networks import Grouping, address_of
@@ -108,4 +109,10 @@ class Acquaintances:
 def _names(client: str, domains: Iterable[str]) -> Iterator[str]:
     yield from domains
     with suppress(ValueError):
-        yield NETWORK.named(address_of(client))
+        yield _network(client)
+
+
+@lru_cache(maxsize=4096)
+def _network(client: str) -> str:
+    """Return the network of a client. Raises ValueError. Remembered: it is asked for some five times in a session."""
+    return NETWORK.named(address_of(client))

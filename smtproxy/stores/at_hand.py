@@ -9,9 +9,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
 
+import trio
+
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.store import Store
+
+HELD = 1.0
+"""Seconds for which what was counted is held back: a busy sender's mails are then one change of the table, with one
+turn at its lock, not one for each mail. A worker that is killed loses them; it counts with them itself at once."""
+MOST_HELD = 1000
+"""Names."""
 
 Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 
@@ -19,27 +27,47 @@ Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 class AtHand:
     """The store as `policy/acquaintances.py` wants it."""
 
-    __slots__ = ("_beside", "_here", "_secret", "_store")
+    __slots__ = ("_beside", "_held", "_here", "_secret", "_store")
 
     def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, beside: Beside) -> None:
         """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are;
         `beside` runs something beside the sessions.
         """
         self._beside = beside
+        self._held: dict[tuple[str, str, float], float] = {}
         self._store = store
         self._here = here
         self._secret = secret
 
+    async def run(self) -> None:
+        """Count what was held back, over and over; at the end the rest."""
+        try:
+            while True:
+                await trio.sleep(HELD)
+                self.settle()
+        finally:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what was held back here and elsewhere."""
+        held, self._held = self._held, {}
+        for (purpose, name, half_life), amount in held.items():
+            key = self._key(purpose, name)
+            self._here.note_add(key, amount, half_life)
+            if self._store.waits:
+                self._store.note_add(key, amount, half_life)
+
     def add(self, purpose: str, name: str, half_life: float) -> None:
-        """Count it here and elsewhere."""
-        key = self._key(purpose, name)
-        self._here.note_add(key, 1.0, half_life)
-        if self._store.waits:
-            self._store.note_add(key, 1.0, half_life)
+        """Count it, in a moment."""
+        what = purpose, name, half_life
+        self._held[what] = self._held.get(what, 0.0) + 1.0
+        if len(self._held) > MOST_HELD:
+            self.settle()
 
     def count(self, purpose: str, name: str, half_life: float) -> float:
         """Return what has been counted, as far as it is known here."""
-        return self._here.count_now(self._key(purpose, name), half_life)
+        held = self._held.get((purpose, name, half_life), 0.0)
+        return self._here.count_now(self._key(purpose, name), half_life) + held
 
     def mark(self, purpose: str, name: str, seconds: float) -> None:
         """Keep it in mind here and elsewhere."""

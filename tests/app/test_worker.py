@@ -229,7 +229,7 @@ def _in_full_use(directory: Path, command: Sequence[str] = COMMAND) -> Iterator[
         plan = Plan([f"127.0.0.1:{backend}"], {"bind": [address]}, {"max_connections": 1}, {"workers": 2})
         with Smtproxy(directory, plan, command=command) as proxy:
             idle, _ = proxy.workers
-            # The question whether the server takes anybody must be over: stopped in it, the worker would keep the place.
+            # The question whether the server takes anybody must be over: stopped in it, the worker keeps the place.
             proxy.wait_lines("backend_accepts_all", 1)
             os.kill(idle, signal.SIGSTOP)
             busy = _client(proxy)

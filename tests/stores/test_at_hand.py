@@ -1,8 +1,9 @@
 """What is at hand of the store, where it is this machine's own and where machines share one."""
 
 import trio
+from trio.testing import MockClock
 
-from smtproxy.stores.at_hand import AtHand
+from smtproxy.stores.at_hand import HELD, MOST_HELD, AtHand
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
 from tests.fakes.clock import FakeClock
@@ -40,6 +41,7 @@ async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched()
         there, here = AtHand(store, one, None, nursery.start_soon), AtHand(store, other, None, nursery.start_soon)
         for _ in range(3):
             there.add("delivered", "example.org", DAY)
+        there.settle()
         there.mark("patient", "192.0.2.1", DAY)
         assert here.count("delivered", "example.org", DAY) == 0
         assert not here.marked("patient", "192.0.2.1")
@@ -52,7 +54,39 @@ async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched()
         assert here.marked("patient", "192.0.2.1")
         here.add("delivered", "example.org", DAY)
         assert round(here.count("delivered", "example.org", DAY), 3) == 4
+        here.settle()
         assert round(store.count_now(compose("delivered", "example.org"), DAY), 3) == 4
+
+
+async def test_what_is_counted_in_a_second_is_one_change_of_the_table(autojump_clock: MockClock) -> None:
+    here, added = memory_store(), list[tuple[str, float]]()
+
+    class Watched(MemoryStore):
+        def note_add(self, key: str, amount: float, half_life: float) -> None:
+            added.append((key, amount))
+            super().note_add(key, amount, half_life)
+
+    watched = Watched(here._table, FakeClock())
+    async with trio.open_nursery() as nursery:
+        kept = AtHand(watched, watched, None, nursery.start_soon)
+        nursery.start_soon(kept.run)
+        for _ in range(3):
+            kept.add("delivered", "example.org", DAY)
+        assert added == []
+        await trio.sleep(HELD + 0.1)
+        assert added == [(compose("delivered", "example.org"), 3.0)]
+        kept.add("delivered", "example.org", DAY)
+        nursery.cancel_scope.cancel()
+    assert added[1:] == [(compose("delivered", "example.org"), 1.0)], "what was held back at the end is lost"
+
+
+async def test_no_more_than_so_many_names_are_held_back() -> None:
+    here = memory_store()
+    async with trio.open_nursery() as nursery:
+        kept = AtHand(here, here, None, nursery.start_soon)
+        for number in range(MOST_HELD + 1):
+            kept.add("delivered", f"{number}.example", DAY)
+        assert round(here.count_now(compose("delivered", f"{MOST_HELD}.example"), DAY), 3) == 1
 
 
 async def test_names_are_kept_as_hashes_where_privacy_is_wanted() -> None:
