@@ -139,7 +139,7 @@ def behind(directory: Path, model: Model, messages: int, least: int) -> Row:
         plan = Plan(
             [f"{HOST}:{server.port}"],
             backend={"max_connections": LIMIT, "min_connections": least},
-            limits={"place_time": "5m"},
+            bounds={"place_time": "5m"},
         )
         with Smtproxy(directory / f"proxy-{least}", plan) as proxy:
             outcome = send(Load(messages, SESSIONS), proxy.port, patience=600)

@@ -80,7 +80,7 @@ async def _try_backends(config: Config) -> list[Tried]:
             continue
         with trio.move_on_after(PATIENCE):
             for server in made.servers:  # names are looked up by probes
-                await probe(made, server, config.server.hostname, config.limits)
+                await probe(made, server, config.server.hostname, config.bounds)
         found += await _tried(backend, domains, callouts(config, made, SILENCE, 1))
     return found
 

@@ -67,7 +67,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         backend=listener.backend,
         body=listener.body,
         newlines=listener.bare_newlines if checks.bare_newlines.enabled else None,
-        max_message_size=listener.max_message_size if checks.size.enabled else config.limits.message_ceiling,
+        max_message_size=listener.max_message_size if checks.size.enabled else config.bounds.message_ceiling,
         max_recipients=listener.max_recipients,
         commit_by=listener.commit_by,
         open=backend.open,
@@ -79,7 +79,7 @@ def relay_settings(config: Config, listener: Listener) -> RelaySettings:
         authserv_id=config.server.hostname if listener.authentication_results else "",
         contact=config.server.contact,
         soft_bounce=config.soft_bounce,
-        limits=replace(config.limits),
+        limits=replace(config.bounds),
     )
 
 
@@ -250,7 +250,7 @@ def quotas(config: Config) -> QuotaSettings:
         table.connections_per_minute,
         _one_client(config),
         table.exempt,
-        config.limits.clients,
+        config.bounds.clients,
     )
 
 

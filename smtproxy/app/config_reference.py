@@ -18,11 +18,11 @@ from pydantic.fields import FieldInfo
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.backends import Backend
+from smtproxy.app.config.bounds import MINIMA, ORDER, bounds_table
 from smtproxy.app.config.checks import DUTIES, Checks, Judgement
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.ldap import LdapRecipients
-from smtproxy.app.config.limits import MINIMA, ORDER, limits_table
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.load import LARGEST_FILE
@@ -103,7 +103,7 @@ def document() -> str:
                 "[[rules]]", Rule, f"{Rule.__doc__} At most {MOST}; `docs/checks.md` has the language and examples."
             ),
             _section("[log]", Log, whole["log"].description),
-            _section("[limits]", limits_table(Limits), _about_limits(), meaning="origin, and meaning"),
+            _section("[bounds]", bounds_table(Limits), _about_bounds(), meaning="origin, and meaning"),
         ]
     )
 
@@ -139,7 +139,7 @@ def _checks() -> Iterator[str]:
             yield _section(f"[checks.{name}]", model, model.__doc__)
 
 
-def _about_limits() -> str:
+def _about_bounds() -> str:
     return " ".join(
         [
             "Bounds of one session, or of all where it says so. Each default has its origin beside it.",

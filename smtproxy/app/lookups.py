@@ -99,7 +99,7 @@ def recipients(config: Config, journal: Journal, state: Path | None, pools: Mapp
 
 def callouts(config: Config, pool: Pool, journal: Journal, connections: int) -> Callouts:
     """Return the connections for call-outs to a backend."""
-    return Callouts(pool, config.server.hostname, config.limits, journal, connections)
+    return Callouts(pool, config.server.hostname, config.bounds, journal, connections)
 
 
 def _now() -> float:
@@ -133,7 +133,7 @@ def sources(
         journal,
         lambda: trio.current_time() + offset,
         heard=heard,
-        memory=Memory(config.limits.body_memory_total // workers),
+        memory=Memory(config.bounds.body_memory_total // workers),
         results=partial(results_field, authserv_id=config.server.hostname),
         governor=governor if table.enabled else None,
         acquaintances=Acquaintances(remembering or Forgetful()),

@@ -56,7 +56,7 @@ def plan(config: Config, recipients: Sequence[tuple[str, str]] = ()) -> str:
     surprises = [("!", text) for text in _surprises(config)]
     if surprises:
         parts.append(_block("what may surprise", surprises))
-    parts.append(_block("limits that differ from their defaults", _limits(config) or [("none", "")]))
+    parts.append(_block("bounds that differ from their defaults", _bounds(config) or [("none", "")]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -300,10 +300,10 @@ def _danger(check: BaseModel) -> str:
     return str(type(check).model_fields["enabled"].description).removeprefix("false ")
 
 
-def _limits(config: Config) -> list[tuple[str, str]]:
+def _bounds(config: Config) -> list[tuple[str, str]]:
     rows = []
     for field in fields(LIMITS):
-        value, default = getattr(config.limits, field.name), getattr(LIMITS, field.name)
+        value, default = getattr(config.bounds, field.name), getattr(LIMITS, field.name)
         if value != default:
             show = show_seconds if field.type is float else str
             rows.append((field.name, f"{show(value)} (default {show(default)})"))

@@ -72,7 +72,7 @@ class Supervisor:
         self._notifier = notifier
         self._current = prepare(config, bindings)
         bindings.settle(self._current.arrangement)
-        self._clients = config.limits.clients
+        self._clients = config.bounds.clients
         self._shared = Shared(self._count, self._clients)
         self._journal = self._open_log(config)
         self._sightings = Sightings()
@@ -250,7 +250,7 @@ class Supervisor:
             self._journal = self._open_log(coming.config)
         restart = ["server.workers"] if coming.config.server.workers != self._count else []
         restart += ["store"] if coming.config.store != self._shared.remembered.settings else []
-        restart += ["limits.clients"] if coming.config.limits.clients != self._clients else []
+        restart += ["bounds.clients"] if coming.config.bounds.clients != self._clients else []
         self._journal.record(Event.RELOADED, {"configuration": str(coming.config.path), "needs_restart": restart})
 
     def _give_up(self, coming: Generation, error: str) -> None:

@@ -165,13 +165,13 @@ class Worker:
             for server in made.servers:
                 probed = trio.Event()
                 probes.append((made, server, probed))
-                background.start_soon(watch, made, server, config.server.hostname, config.limits, probed)
+                background.start_soon(watch, made, server, config.server.hostname, config.bounds, probed)
         with self._first_probes:
             with trio.move_on_after(FIRST_PROBE):
                 for _, _, probed in probes:
                     await probed.wait()
             # Full is not down. Clients would hear nothing but 421; the generation before serves them meanwhile.
-            with trio.move_on_after(config.limits.place_time):
+            with trio.move_on_after(config.bounds.place_time):
                 for made, server, probed in probes:
                     if made.offered is None and server.asked_at:
                         await probed.wait()
@@ -195,8 +195,8 @@ class Worker:
         config = self._config
         counters = Quotas(quotas(config), self._shared.clients, self._row, _offset())
         delayed = tarpit(config)
-        memory = Memory(config.limits.body_memory_total // self._workers)
-        disk = Memory(config.limits.body_disk_total // self._workers)
+        memory = Memory(config.bounds.body_memory_total // self._workers)
+        disk = Memory(config.bounds.body_disk_total // self._workers)
         services = [
             Service(
                 relay_settings(config, listener),
@@ -288,7 +288,7 @@ def most_sessions(config: Config, descriptors: int, inherited: int) -> int:
     backends = sum(len(backend.servers) * backend.max_connections for backend in config.backends.values())
     each = 2 if any(listener.body is BodyMode.HOLD for listener in config.listeners) else 1
     others = backends + config.dns.concurrent + inherited + RESERVE
-    return max(1, min(config.limits.sessions, (descriptors - others) // each))
+    return max(1, min(config.bounds.sessions, (descriptors - others) // each))
 
 
 def _offset() -> float:

@@ -31,7 +31,7 @@ class Shelf:
     async def append(self, octets: bytes) -> str:
         """Keep octets; return what went wrong, or an empty string."""
         if not self._room.take(len(octets)):
-            return "no space left for held messages (limits.body_disk_total)"
+            return "no space left for held messages (bounds.body_disk_total)"
         self._length += len(octets)
         try:
             await trio.to_thread.run_sync(self._write, octets)

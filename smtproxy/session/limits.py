@@ -1,6 +1,6 @@
 """Every bound of a session in one table, each with its origin. Nothing that grows may be missing here.
 
-Times are seconds, sizes octets. The configuration section `[limits]` sets any of them by name. What an administrator
+Times are seconds, sizes octets. The configuration section `[bounds]` sets any of them by name. What an administrator
 meets first (message size, recipients, lease, commit_by) is a setting of the listener or backend instead.
 """
 

@@ -41,7 +41,7 @@ open = "mail"
 chunking = "never"
 lease = "4s"
 trace_header = false
-[limits]
+[bounds]
 body_memory = "10KiB"
 """
 
@@ -101,7 +101,7 @@ def test_a_duty_is_there_unless_it_is_switched_off(tmp_path: Path, name: str, fa
 
 def test_a_size_that_is_not_checked_ends_at_the_ceiling(tmp_path: Path) -> None:
     config = _load(tmp_path, "[checks.size]\nenabled = false\n")
-    assert relay_settings(config, config.listeners[0]).max_message_size == config.limits.message_ceiling
+    assert relay_settings(config, config.listeners[0]).max_message_size == config.bounds.message_ceiling
 
 
 def test_newlines_that_are_not_checked_pass_as_they_are(tmp_path: Path) -> None:

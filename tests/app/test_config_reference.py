@@ -54,7 +54,7 @@ TABLES = {
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
     "[log]": list(Log.model_fields),
-    "[limits]": [field.name for field in fields(Limits)],
+    "[bounds]": [field.name for field in fields(Limits)],
 }
 
 
@@ -97,7 +97,7 @@ def test_each_setting_is_there_and_described(title: str) -> None:
 
 
 def test_each_limit_has_its_origin() -> None:
-    assert [cells[3] for cells in rows("[limits]")] == [field.metadata["origin"] for field in fields(Limits)]
+    assert [cells[3] for cells in rows("[bounds]")] == [field.metadata["origin"] for field in fields(Limits)]
 
 
 def test_each_default_may_be_written_as_it_is_shown(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_each_default_may_be_written_as_it_is_shown(tmp_path: Path) -> None:
         )
     )
     written = tomllib.loads(full.read_text())
-    assert written["limits"]["end_of_data_time"] == "10m"
+    assert written["bounds"]["end_of_data_time"] == "10m"
     assert dict(load(full)) == dict(load(plain))
 
 
@@ -128,8 +128,8 @@ def test_values_that_may_be_chosen_are_all_there() -> None:
     assert kinds["[[listeners]]", "body"] == '`"auto"`, `"hold"`, `"stream"`'
     assert kinds["[log]", "format"] == '`"json"`, `"console"`, `"auto"`'
     assert kinds["[[listeners]]", "max_message_size"] == "size"
-    assert kinds["[limits]", "commands"] == "number"
-    assert kinds["[limits]", "command_time"] == "duration"
+    assert kinds["[bounds]", "commands"] == "number"
+    assert kinds["[bounds]", "command_time"] == "duration"
     assert kinds["[checks.size]", "enabled"] == "yes or no"
 
 

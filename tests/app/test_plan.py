@@ -34,8 +34,8 @@ def test_duty_that_is_off_cannot_be_overlooked(name: str, tmp_path: Path) -> Non
 
 
 def test_limits_show_both_values(tmp_path: Path) -> None:
-    assert "command_time       1m (default 5m)" in plan_of(tmp_path, '[limits]\ncommand_time = "1m"\n')
-    assert plan_of(tmp_path, '[limits]\ncommand_time = "5m"\n').endswith("from their defaults\n  none\n")
+    assert "command_time       1m (default 5m)" in plan_of(tmp_path, '[bounds]\ncommand_time = "1m"\n')
+    assert plan_of(tmp_path, '[bounds]\ncommand_time = "5m"\n').endswith("from their defaults\n  none\n")
 
 
 def test_backend_without_a_listener_is_named(tmp_path: Path) -> None:

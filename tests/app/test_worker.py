@@ -279,7 +279,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def _with_tls(plan: Plan, place_time: str) -> Plan:
     """Return a plan under which nobody has seen the server yet."""
-    return replace(plan, backend={**plan.backend, "tls": "opportunistic"}, limits={"place_time": place_time})
+    return replace(plan, backend={**plan.backend, "tls": "opportunistic"}, bounds={"place_time": place_time})
 
 
 def test_new_workers_that_know_nothing_of_the_server_wait_for_a_place(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def _plan(server: int, chunking: str, body: str) -> Plan:
         [f"{HOST}:{server}"],
         listener={"body": body},
         backend={"chunking": chunking},
-        limits={"body_memory": 50_000},
+        bounds={"body_memory": 50_000},
     )
 
 

@@ -92,7 +92,7 @@ def servers() -> Iterator[tuple[SampleServer, SampleServer]]:
 
 def _plan(first: SampleServer, second: SampleServer, workers: int = 1) -> Plan:
     backend = {"idle": {"connections": 0, "seconds": 1}}  # each mail on a connection of its own: they can be counted
-    return Plan([first.name, second.name], backend=backend, limits=HURRIED, server={"workers": workers})
+    return Plan([first.name, second.name], backend=backend, bounds=HURRIED, server={"workers": workers})
 
 
 def test_one_of_two_servers_dies_hangs_answers_421_and_comes_back(

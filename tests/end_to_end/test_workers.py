@@ -25,7 +25,7 @@ def _proxy(directory: Path, server: Taker, place_time: str = "30s") -> Smtproxy:
             [f"127.0.0.1:{server.port}"],
             backend={"max_connections": PLACES, "idle": {"connections": 0, "seconds": 1}},
             server={"workers": 2},
-            limits={"place_time": place_time},
+            bounds={"place_time": place_time},
         ),
     )
 

@@ -220,7 +220,7 @@ def talk(client: socket.socket, octets: bytes, replies: int) -> bytes:
 
 
 def test_the_disk_is_full(backend: str, tmp_path: Path) -> None:
-    plan = Plan(servers=[backend], listener={"body": "hold"}, limits={"body_memory": "64KiB"})
+    plan = Plan(servers=[backend], listener={"body": "hold"}, bounds={"body_memory": "64KiB"})
     large = "\r\n".join("x" * 70 for _ in range(40_000))
     with Smtproxy(tmp_path / "proxy", plan) as proxy:
         before = descriptors(proxy)

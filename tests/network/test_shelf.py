@@ -80,7 +80,7 @@ async def test_the_space_of_all_sessions_is_bounded(tmp_path: Path) -> None:
     room = Memory(10)
     one, other = Shelf(room, str(tmp_path)), Shelf(room, str(tmp_path))
     assert await one.append(b"12345678") == ""
-    assert await other.append(b"123") == "no space left for held messages (limits.body_disk_total)"
+    assert await other.append(b"123") == "no space left for held messages (bounds.body_disk_total)"
     assert room.left == 2
     other.clear()
     one.clear()

@@ -74,7 +74,7 @@ class MessageSize(BaseModel):
     model_config = STRICT
     enabled: bool = Field(
         default=True,
-        description="false lets a message be as large as limits.message_ceiling, whatever the backend can take.",
+        description="false lets a message be as large as bounds.message_ceiling, whatever the backend can take.",
     )
 
 

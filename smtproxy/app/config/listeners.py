@@ -202,7 +202,7 @@ class Listener(BaseModel):
         limits = survey_of(info).limits
         for name in ("message_ceiling", "body_disk_total"):
             if size > (bound := getattr(limits, name)):
-                raise ValueError(f"is above limits.{name}, which is {show_octets(bound)}")
+                raise ValueError(f"is above bounds.{name}, which is {show_octets(bound)}")
         return size
 
     @field_validator("commit_by", mode="after")

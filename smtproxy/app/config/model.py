@@ -12,11 +12,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationInfo
 
 from smtproxy.app.config.backends import Backend, checked_name
+from smtproxy.app.config.bounds import FromTable
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
-from smtproxy.app.config.limits import FromTable
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.profiles import Profile
@@ -158,7 +158,7 @@ class Config(BaseModel):
 
     model_config = _TABLE
     server: Server = Field(default_factory=_empty, description="This smtproxy as a whole.")
-    limits: Annotated[
+    bounds: Annotated[
         Limits, FromTable(), Field(default_factory=_empty, description="Bounds of sessions, bodies and waits.")
     ]
     log: Log = Field(default=Log(), description="The log on standard output.")

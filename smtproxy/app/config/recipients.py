@@ -115,7 +115,7 @@ def _within_the_wait(seconds: float, info: ValidationInfo) -> float:
     longest = survey_of(info).limits.lookup_time
     if seconds > longest:
         raise ValueError(
-            f"must not be above limits.lookup_time, which is {show_seconds(longest)}: RCPT waits no longer"
+            f"must not be above bounds.lookup_time, which is {show_seconds(longest)}: RCPT waits no longer"
         )
     return seconds
 

@@ -32,7 +32,7 @@ JUDGEMENT = {"action", "on_error", "weight", "early", "soft_bounce"}
 CONTRACT = {
     "": {
         "server",
-        "limits",
+        "bounds",
         "log",
         "quotas",
         "sample",
@@ -134,7 +134,7 @@ TABLES = dict(tables())
 
 
 def limits_text() -> str:
-    """Write the lines of [limits] in config.toml."""
+    """Write the lines of [bounds] in config.toml."""
     lines = []
     for field in fields(Limits):
         value = getattr(LIMITS, field.name)
@@ -168,7 +168,7 @@ def test_every_setting_is_described(path: str) -> None:
 def test_a_listener_and_a_backend_are_enough(minimal: Config) -> None:
     assert minimal.server.workers == 1
     assert minimal.server.drain_timeout == 60
-    assert minimal.limits == LIMITS
+    assert minimal.bounds == LIMITS
     assert minimal.log.format == "auto"
     assert [listener.name for listener in minimal.listeners] == ["mx"]
 
@@ -189,7 +189,7 @@ def test_frozen(minimal: Config) -> None:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(part, name, None)
     with pytest.raises(AttributeError):
-        setattr(minimal.limits, "commands", 1)  # noqa: B010 - mypy would not let it be written plainly
+        setattr(minimal.bounds, "commands", 1)  # noqa: B010 - mypy would not let it be written plainly
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ class TestTheFileThatComesWithIt:
         (listener,) = document.pop("listeners")
         (backend,) = document.pop("backends").values()
         shown = {"listeners": listener, "backends": backend, **document}
-        assert set(shown["limits"]) == {field.name for field in fields(Limits)}
+        assert set(shown["bounds"]) == {field.name for field in fields(Limits)}
         for path, names in CONTRACT.items():
             if path.startswith(_EXAMPLES_ONLY):
                 continue

@@ -65,7 +65,7 @@ NAMES = (
     "listeners",
     "backends",
     "checks",
-    "limits",
+    "bounds",
     "log",
     "sample",
     "size",

@@ -29,7 +29,7 @@ class Plan:
     listener: Settings = field(default_factory=dict)
     backend: Settings = field(default_factory=dict)
     server: Settings = field(default_factory=dict)
-    limits: Settings = field(default_factory=dict)
+    bounds: Settings = field(default_factory=dict)
     quotas: Settings = field(default_factory=dict)
     sources: Sequence[Settings] = ()
     """Of recipients."""
@@ -52,7 +52,7 @@ class Plan:
         } | dict(self.listener)
         backend = {"servers": self.servers} | dict(self.backend)
         sections = [("[server]", server), ("[[listeners]]", listener), ("[backends.real]", backend)]
-        more = [("[limits]", dict(self.limits)), ("[quotas]", dict(self.quotas)), ("[dns]", dict(self.dns))]
+        more = [("[bounds]", dict(self.bounds)), ("[quotas]", dict(self.quotas)), ("[dns]", dict(self.dns))]
         sections += [(name, table) for name, table in more if table]
         sections += [("[[recipients.sources]]", dict(table)) for table in self.sources]
         return self.top + "\n".join([*(f"{name}\n{_assignments(settings)}" for name, settings in sections), self.more])

@@ -1,4 +1,4 @@
-"""The table [limits]: built from a dataclass, here from the real one and from a stand-in with other fields."""
+"""The table [bounds]: built from a dataclass, here from the real one and from a stand-in with other fields."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from smtproxy.app.config.limits import MINIMA, ORDER, FromTable
+from smtproxy.app.config.bounds import MINIMA, ORDER, FromTable
 from smtproxy.app.config.survey import Survey, survey
 from smtproxy.session.limits import LIMITS, Limits
 

@@ -1,4 +1,4 @@
-"""The table [limits]: every field of `smtproxy.session.limits.Limits` by its name, with its default from there.
+"""The table [bounds]: every field of `smtproxy.session.limits.Limits` by its name, with its default from there.
 
 Built from the dataclass, so that no limit can be forgotten here. Must never hold a default of its own.
 """
@@ -26,7 +26,7 @@ ORDER: Final = (
 """Pairs of limits; the first must not be above the second."""
 
 
-def limits_table(limits: type[Any]) -> type[BaseModel]:
+def bounds_table(limits: type[Any]) -> type[BaseModel]:
     """Make the model of the table for a dataclass of limits: float fields are durations, int fields counts or sizes.
 
     What the file says wins over the dataclass's defaults; fields are checked in their order, pairs at the later one.
@@ -68,4 +68,4 @@ class FromTable:
             survey_of(info).limits = limits
             return limits
 
-        return core_schema.with_info_after_validator_function(build, handler.generate_schema(limits_table(source)))
+        return core_schema.with_info_after_validator_function(build, handler.generate_schema(bounds_table(source)))
