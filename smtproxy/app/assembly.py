@@ -287,6 +287,7 @@ def pool(
     warm = WarmConnections(backend.idle.connections, backend.idle.seconds)
     made = Pool(name, servers, backend.max_connections, max(sizes, default=0), journal, warm, tls, ceiling)
     made.adapt(backend.min_connections)
+    made.reserve(backend.reserved_share)
     made.share(backend.weights)
     made.withheld = backend.chunking.withholds
     return made

@@ -129,7 +129,8 @@ def _server_tls(backend: Backend) -> str:
 def _connections(backend: Backend) -> str:
     least, most = min(backend.min_connections, backend.max_connections), backend.max_connections
     fewer = "" if least == most else f" (down to {least} where more are too many)"
-    return f"at most {most} per server{fewer}"
+    kept = int(most * backend.reserved_share)
+    return f"at most {most} per server{fewer}{f', {kept} of them for senders with a good record' if kept else ''}"
 
 
 def _servers(backend: Backend) -> str:

@@ -107,7 +107,7 @@ class Page:
 class Ceiling:
     """A page as one worker sees it. Times are those of its own clock, which it may share with nobody."""
 
-    __slots__ = ("_claim", "_offset", "_page", "_row", "pace")
+    __slots__ = ("_claim", "_offset", "_page", "_row", "pace", "share")
 
     def __init__(self, page: Page, row: int = 0, offset: float = 0.0) -> None:
         """`offset` seconds are to be added to a time of this worker to get one that all workers agree on."""
@@ -115,6 +115,8 @@ class Ceiling:
         self._row = row
         self._offset = offset
         self._claim = 0.0
+        self.share = 0.0
+        """Of the places, kept for those who are known."""
         self.pace = Pace(page.pace, row)
 
     @property
@@ -138,17 +140,26 @@ class Ceiling:
         return self._page.limit
 
     @property
+    def spare(self) -> int:
+        """How many of them are kept for those who are known."""
+        return int(self._page.ceiling * self.share)
+
+    @property
     def rivals(self) -> int:
         """Number of other workers in which somebody waits."""
         return sum(1 for row, since in enumerate(self._page.since) if since and row != self._row)
 
-    def has_room(self) -> bool:
-        """Tell whether a place may be had: a hint, `take` knows."""
-        return self._page.total < self._page.ceiling
+    def has_room(self, *, known: bool = False) -> bool:
+        """Tell whether a place may be had, by anybody or by somebody `known`: a hint, `take` knows."""
+        return self._page.total + (0 if known else self.spare) < self._page.ceiling
 
-    def take(self, since: float) -> bool:
-        """Take a place for somebody who has waited since then. False: there is none, or another worker is first."""
+    def take(self, since: float, *, known: bool = True) -> bool:
+        """Take a place for somebody who has waited since then. False: there is none, or another worker is first.
+
+        `known`: it may be one of those that are kept for senders with a good record.
+        """
         page, row, since = self._page, self._row, since + self._offset
+        spare = 0 if known else self.spare
         with page.lock:
             # One place is left for each worker in which somebody has waited longer, and not all that are free: a worker
             # that hangs with a claim would else stop all the others.
@@ -157,8 +168,8 @@ class Ceiling:
                 for other, claimed in enumerate(page.since)
                 if claimed and other != row and since - STALE < claimed < since
             ]
-            if sum(page.open) + len(older) >= page.ceiling:
-                if older and sum(page.open) < page.ceiling:
+            if sum(page.open) + len(older) + spare >= page.ceiling:
+                if older and sum(page.open) + spare < page.ceiling:
                     page.ring_row(min(older)[1])
                 return False
             page.open[row] += 1
@@ -183,7 +194,8 @@ class Ceiling:
                 for other, held in enumerate(page.open):
                     if held and other != row:
                         page.ring_row(other)
-        if sum(page.open) < page.ceiling:
+        # Not for a place that is kept: two workers with strangers in line would ring for each other without end.
+        if sum(page.open) + self.spare < page.ceiling:
             page.ring(row)
 
     def change(self, ceiling: int) -> None:

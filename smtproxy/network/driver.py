@@ -161,9 +161,14 @@ class Session:
         return self._relay.dialogue.client
 
     @property
-    def known(self) -> bool:
+    def patient(self) -> bool:
         """Whether the client was patient before, or has a good history."""
         return self._gathering.acquainted
+
+    @property
+    def known(self) -> bool:
+        """Whether the client, or a domain that it has proven, has a good record."""
+        return self._gathering.good
 
     def introduce(self, client: str, port: int) -> None:
         """Whose connection this is comes through a balancer. Before the relay hears of anything."""

@@ -230,6 +230,11 @@ class Gathering:
         acquaintances, client = self._sources.acquaintances, self._dialogue.client
         return acquaintances.patient(client) or acquaintances.good(client, ())
 
+    @property
+    def good(self) -> bool:
+        """Whether the client, or a domain that it has proven, has a good record."""
+        return self._sources is not None and self._sources.acquaintances.good(self._dialogue.client, self._proven())
+
     # Facts
 
     def _enter(self, stage: Stage, sources: Sources) -> None:
@@ -470,7 +475,7 @@ class Gathering:
         if not asked:
             return
         now = trio.current_time()
-        good = bool(verdict.notes) and sources.acquaintances.good(self._dialogue.client, self._proven())
+        good = bool(verdict.notes) and self.good
         for change in governor.saw(asked, verdict.notes, self._dialogue.client, now, good=good):
             sources.journal.record(Event.CHECK_DEMOTED if change.demoted else Event.CHECK_RESTORED, _told(change))
 

@@ -104,7 +104,7 @@ class Listener:
                 saw = {"network": entered.client, "limit": entered.limit}
                 return _turned_away("refused", "quotas", entered.reason, "defer", saw, entered.says)
             session.counted_as = entered
-        return events.Started(early=queued(session.link.sock) > 0, known=session.known)
+        return events.Started(early=queued(session.link.sock) > 0, known=session.patient)
 
     async def _pause(self, reason: str) -> None:
         if self._paused_at is None:

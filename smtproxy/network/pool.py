@@ -55,6 +55,10 @@ class Holder(Protocol):
     def streaming(self) -> bool:
         """Whether it passes on a body that comes slowly, maybe."""
 
+    @property
+    def known(self) -> bool:
+        """Whether its sender has a good record. Asked only where places are short."""
+
     def recall(self) -> None:
         """Ask it to give its place back."""
 
@@ -144,6 +148,8 @@ class Waiter:
     """When it came."""
     fresh: bool = False
     """It must not be a warm connection."""
+    known: bool = False
+    """Its sender has a good record."""
     arrived: trio.Event = field(default_factory=trio.Event)
     place: Place | None = None
 
@@ -198,6 +204,11 @@ class Pool:
         for server in self.servers:
             server.admission = Admission(AdmissionSettings(floor))
 
+    def reserve(self, share: float) -> None:
+        """Keep a share of each server's places for senders with a good record."""
+        for server in self.servers:
+            server.places.share = share
+
     def begin_with(self, sightings: Mapping[str, Sighting]) -> None:
         """Take what others have seen, by the servers' names, for what was seen here; the next probe knows better."""
         for server in self.servers:
@@ -218,15 +229,15 @@ class Pool:
             return BackendFailed("none")
         now = trio.current_time()
         for server in usable:
-            if self._is_waited_for(server):
+            if self._is_waited_for(server, holder):
                 continue
             warm = None if fresh else self.warm.take(server.name)
             if warm is not None:
                 return self._hand_over(warm, server, holder)
-            if self._count_one(server, now):
+            if self._count_one(server, now, holder):
                 return self._place(server, holder)
         self._waited = True
-        waiter = Waiter(tried, holder, now, fresh)
+        waiter = Waiter(tried, holder, now, fresh, holder.known)
         self._waiting[id(waiter)] = waiter
         # Once more, behind the claim: what another worker gave back before it was heard rang no bell.
         self._claim()
@@ -277,6 +288,8 @@ class Pool:
         if places.rivals or places.total > places.ceiling or place.server.down:
             return False
         waiter = self._next_for(place.server)
+        if places.total + places.spare > places.ceiling and (waiter is None or not waiter.known):
+            return False  # else those who are not known would hand the places that are kept from one to the next
         if self._waiting and (waiter is None or not self.warm.may_serve(upstream) or link.spoke):
             return False
         place.holder = place.warm = None
@@ -292,7 +305,7 @@ class Pool:
 
     def _next_for(self, server: Server) -> Waiter | None:
         """Return who comes first, if a warm connection to this server will do."""
-        first = next(iter(self._waiting.values()), None)
+        first = next(iter(self._in_line()), None)
         return None if first is None or first.fresh or server.name in first.tried else first
 
     def press(self, now: float) -> None:
@@ -335,13 +348,26 @@ class Pool:
                 # Bounded: one that was full for an hour does not save up for a rush.
                 one.credit = max(-1.0, min(1.0, one.credit + one.weight / shares - had))
 
-    def _is_waited_for(self, server: Server) -> bool:
-        """Whether somebody in line would take a place there; those who tried it in vain hold up nobody."""
-        return any(server.name not in waiter.tried for waiter in self._waiting.values())
+    def _in_line(self) -> list[Waiter]:
+        """Return those who wait: who has a good record comes first, then who came first."""
+        return sorted(self._waiting.values(), key=lambda waiter: not waiter.known)
 
-    def _count_one(self, server: Server, since: float) -> bool:
-        """Count one more connection there, if there may be one; close a warm one for it."""
-        return server.places.take(since) or (self.warm.evict(server.name) and server.places.take(since))
+    def _is_waited_for(self, server: Server, holder: Holder) -> bool:
+        """Whether somebody in line comes before the holder there; those who tried it in vain hold up nobody."""
+        waiting = [waiter for waiter in self._waiting.values() if server.name not in waiter.tried]
+        return bool(waiting) and (any(waiter.known for waiter in waiting) or not holder.known)
+
+    def _count_one(self, server: Server, since: float, holder: Holder | None = None) -> bool:
+        """Count one more connection there, if there may be one (for a probe: None); close a warm one for it."""
+        places = server.places
+        if holder is None:
+            return places.take(since) or (self.warm.evict(server.name) and places.take(since))
+        if places.take(since, known=False):
+            return True
+        known = holder.known  # asked late: it is a question to the store
+        if known and places.spare and places.take(since):
+            return True
+        return self.warm.evict(server.name) and places.take(since, known=known)
 
     def _hand_over(self, warm: Warm, server: Server, holder: Holder) -> Place:
         """The place that the warm connection held goes on with a new holder."""
@@ -362,19 +388,19 @@ class Pool:
         """Give free places to those in line, first come first served."""
         if not self._waiting:
             return
-        free = [server for server in self._in_order() if server.places.has_room()]
-        for waiter in tuple(self._waiting.values()) if free else ():
+        free = [server for server in self._in_order() if server.places.has_room(known=True)]
+        for waiter in self._in_line() if free else ():
             if not free:
                 break
             for server in tuple(free):
                 if server.name in waiter.tried:
                     continue
-                if server.places.take(waiter.since):
+                if server.places.take(waiter.since, known=waiter.known):
                     del self._waiting[id(waiter)]
                     waiter.place = self._place(server, waiter.holder)
                     waiter.arrived.set()
                     break
-                free.remove(server)  # Those behind have waited shorter.
+                free.remove(server)  # Those behind have waited shorter, or are not known either.
         self._claim()
 
     def _claim(self) -> None:

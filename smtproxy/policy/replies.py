@@ -150,7 +150,7 @@ TABLE: Mapping[Occasion, Wording] = {
     # The backend
     Own.NO_BACKEND: Wording(451, "4.3.2", "Mail server not reachable; try again later"),
     Own.NO_BACKEND_YET: Wording(421, "4.3.2", "Mail server not reachable; try again later"),
-    Own.NO_PLACE: Wording(451, "4.3.2", "Mail server is busy; try again later"),
+    Own.NO_PLACE: Wording(451, "4.3.2", "Mail server is busy; try again in a minute"),
     Own.BACKEND_LOST: Wording(451, "4.3.2", "Mail server closed its connection; try again later"),
     Own.BACKEND_SILENT: Wording(451, "4.4.2", "Mail server does not answer; try again later"),
     Own.BACKEND_NONSENSE: Wording(451, "4.3.0", "Mail server answered out of turn; try again later"),

@@ -254,7 +254,8 @@ class TestBurdens:
         made = SignedMessage(message)
         made.header_hash(names, (b"DKIM-Signature", b" v=1"), relaxed=canonical == b"relaxed")
         once = time.process_time() - begun
-        assert spent < MOST_SIGNATURES * once + 0.2  # on a slow machine both are
+        # Hashed anew for each of three keys it would be 30. On a slow machine both are slow, and not always equally so.
+        assert spent < 2 * MOST_SIGNATURES * once + 0.2
 
     @pytest.mark.parametrize("piece", [b" ", b"\r\n", b"x\r\n", b"\t\r\n", b"a "])
     async def test_large_bodies(self, piece: bytes) -> None:

@@ -25,6 +25,7 @@ class Nobody:
     """A session that holds no idle place."""
 
     recallable_since = None
+    known = False
     streaming = False
 
     def recall(self) -> None:

@@ -49,6 +49,37 @@ def test_the_ceiling_holds_over_two_workers(two: Shared) -> None:
     assert (one.held, other.held) == (2, 0)
 
 
+def test_some_places_are_kept_for_those_who_are_known() -> None:
+    one, other = Shared(8, 2).workers
+    one.share = other.share = 0.25
+    assert one.spare == 2
+    assert [one.take(1.0, known=False) for _ in range(4)] == [True] * 4
+    assert [other.take(1.0, known=False) for _ in range(4)] == [True, True, False, False]
+    assert (other.has_room(), other.has_room(known=True)) == (False, True)
+    assert [other.take(1.0) for _ in range(3)] == [True, True, False]
+    one.change(3)
+    assert one.spare == 0
+
+
+def test_workers_do_not_ring_for_each_other_about_a_place_that_is_kept() -> None:
+    shared = Shared(8, 2)
+    one, other = shared.workers
+    one.share = other.share = 0.25
+    for _ in range(6):
+        assert one.take(1.0, known=False)
+    one.claim(2.0)
+    other.claim(3.0)
+    for row in (0, 1):
+        shared.rung(row)
+    one.claim(2.0)
+    assert not one.take(2.0, known=False)
+    assert not other.take(3.0, known=False)
+    other.claim(3.0)
+    assert [shared.rung(row) for row in (0, 1)] == [False, False]
+    one.give()
+    assert shared.rung(1)
+
+
 def test_a_private_ceiling_is_nobody_elses() -> None:
     one, other = Ceiling(Page(1)), Ceiling(Page(1))
     assert one.take(1.0)

@@ -34,6 +34,7 @@ class Holder:
     name: str = ""
     recallable_since: float | None = None
     streaming: bool = False
+    known: bool = False
     recalled: int = 0
 
     def recall(self) -> None:
@@ -248,6 +249,68 @@ async def test_who_comes_later_does_not_overtake_the_line(mock_clock: MockClock)
         here.pool.give_back(place)
         assert first.place is not None
         assert later.place is None
+
+
+async def test_a_rush_of_strangers_leaves_places_for_senders_with_a_good_record(mock_clock: MockClock) -> None:
+    async with ground(places=8) as here:
+        here.pool.reserve(0.25)
+        places = [here.place() for _ in range(6)]
+        strangers = [here.waiter() for _ in range(2)]
+        known = here.place(holder=Holder(known=True))
+        assert here.first.open == 7
+        here.place(holder=Holder(known=True))
+        late = here.waiter(holder=Holder(known=True))
+        here.pool.give_back(places[0])
+        assert late.place is not None, "the line of strangers comes before a sender with a good record"
+        here.pool.give_back(places[1])
+        assert [one.place is None for one in strangers] == [True, True], "strangers have places that are kept"
+        for one in (known, places[2]):
+            here.pool.give_back(one)
+        assert [one.place is None for one in strangers] == [False, True]
+
+
+async def test_a_warm_connection_does_not_hand_on_a_place_that_is_kept(mock_clock: MockClock) -> None:
+    async with ground(places=4, warm=4) as here:
+        here.pool.reserve(0.25)
+        first, *_ = [here.place() for _ in range(3)]
+        stranger = here.waiter()
+        kept = here.place(holder=Holder(known=True))
+        assert not here.keep(kept), "its place is one of those that are kept, and a stranger would get it"
+        assert not stranger.arrived.is_set()
+        assert here.keep(first)
+        assert stranger.place is not None
+        assert stranger.place.warm is not None
+        last = here.place(holder=Holder(known=True))
+        assert not here.keep(last)
+        assert here.first.open == 3
+
+
+async def test_whether_somebody_is_known_is_asked_only_where_places_are_short(mock_clock: MockClock) -> None:
+    class Curious:
+        recallable_since = None
+        streaming = False
+        asked = 0
+
+        @property
+        def known(self) -> bool:
+            self.asked += 1
+            return False
+
+        def recall(self) -> None:
+            raise AssertionError
+
+    async with ground(places=4) as here:
+        here.pool.reserve(0.25)
+        holder = Curious()
+        for _ in range(3):
+            got = here.pool.take(NOBODY, holder)
+            assert isinstance(got, Place)
+            here.places.append(got)
+        assert holder.asked == 0
+        got = here.pool.take(NOBODY, holder)
+        assert isinstance(got, Waiter)
+        here.waiters.append(got)
+        assert holder.asked > 0
 
 
 async def test_the_line_for_one_server_holds_up_nobody_at_another(mock_clock: MockClock) -> None:

@@ -87,6 +87,15 @@ class Backend(BaseModel):
             "by how fast it answers, and by what it says. As many as max_connections: nothing is adapted."
         ),
     ] = 2
+    reserved_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            description="Of the connections, kept for senders with a good record, whatever strangers there are. "
+            "0.125 are two of sixteen, and none of seven. Those senders also come first where others wait.",
+        ),
+    ] = 0.125
     open: Annotated[
         OpenMode,
         member_of(OpenMode),

@@ -72,9 +72,8 @@ CONTRACT = {
     },
     "listeners.tls": {"certificate", "key"},
     "backends": {
-        "servers", "weights", "max_connections", "min_connections", "open", "lease", "idle", "tls", "tls_ca",
-        "tls_name", "tls_oldest",
-        "chunking", "trace_header",
+        "servers", "weights", "max_connections", "min_connections", "reserved_share", "open", "lease", "idle", "tls",
+        "tls_ca", "tls_name", "tls_oldest", "chunking", "trace_header",
     },
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
