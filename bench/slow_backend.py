@@ -1,9 +1,12 @@
 """A backend that has too much to do: `python -m bench.slow_backend` prints what gets through, by how many connections.
 
 A model server answers the final dot later the more messages it has at once: four of them take 0.1 s each, more wait for
-each other, and each one more makes it slower for all. Or it is just slow, whatever we do. It gets as much mail as it
-takes, from 24 sessions: alone with the number of connections that is best for it, behind smtproxy that finds it out,
-and behind one that must not (`min_connections = max_connections`).
+each other, and each one more makes it slower for all. Or it becomes slower with the time, whatever we do. It gets as
+much mail as it takes, from 24 sessions: alone with the number of connections that is best for it, behind smtproxy that
+finds it out, and behind one that must not (`min_connections = max_connections`).
+
+Each has the same minute, from its first message on, and what counts is what was taken in it: were it the same number of
+messages, who is slower would get more of the slow time. What comes later is taken at once, to be done with it.
 """
 
 import argparse
@@ -18,14 +21,14 @@ from typing import Self
 
 import trio
 
-from tests.end_to_end.programs.process import HOST
+from tests.end_to_end.programs.process import HOST, ProgramError
 from tests.end_to_end.programs.smtp_source import Load, send
 from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
 
 SESSIONS = 24
 LIMIT = 16
 Model = Callable[[int, float], float]
-"""Seconds that an answer takes, by the messages that are at the server at once and the seconds since its start."""
+"""Seconds that an answer takes, by the messages that are at the server at once and the seconds since the first one."""
 
 
 def thrashing(busy: int, _passed: float) -> float:
@@ -45,9 +48,14 @@ MODELS: dict[str, tuple[Model, int]] = {"thrashing": (thrashing, 4), "growing": 
 class Server:
     """The model server, in a thread of its own."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, seconds: float) -> None:
         self.port = 0
         self.taken = 0
+        """Messages within so many seconds from the first one on."""
+        self.over = False
+        """More came when they were over."""
+        self._seconds = seconds
+        self._began: float | None = None
         self.open = self.most = 0
         self._busy = 0
         self._model = model
@@ -71,7 +79,6 @@ class Server:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 listeners = await nursery.start(partial(trio.serve_tcp, self._serve, 0, host=HOST))
-                self._began = trio.current_time()
                 self.port = listeners[0].socket.getsockname()[1]
 
     async def _serve(self, stream: trio.SocketStream) -> None:
@@ -109,10 +116,22 @@ class Server:
                     return
 
     async def _take(self) -> None:
+        now = trio.current_time()
+        if self._began is None:
+            self._began = now
+        if now > self._began + self._seconds:
+            self.over = True
+            return
         self._busy += 1
-        await trio.sleep(self._model(self._busy, trio.current_time() - self._began))
+        await trio.sleep(self._model(self._busy, now - self._began))
         self._busy -= 1
-        self.taken += 1
+        self.taken += trio.current_time() <= self._began + self._seconds
+
+    def rate(self) -> float:
+        """Messages a second. Raises ProgramError: there were too few to fill the time."""
+        if not self.over:
+            raise ProgramError("there were too few messages to fill the time: ask for more, or for fewer seconds")
+        return self.taken / self._seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +145,16 @@ class Row:
     ceiling: str = ""
 
 
-def alone(model: Model, sessions: int, messages: int) -> Row:
+def alone(model: Model, sessions: int, messages: int, seconds: float) -> Row:
     """The server with so many sessions and nothing in front."""
-    with Server(model) as server:
+    with Server(model, seconds) as server:
         outcome = send(Load(messages, sessions, same_connection=True), server.port, patience=600)
-        return Row(f"alone, {sessions} sessions", messages / outcome.seconds, server.most, len(outcome.failures))
+        return Row(f"alone, {sessions} sessions", server.rate(), server.most, len(outcome.failures))
 
 
-def behind(directory: Path, model: Model, messages: int, least: int) -> Row:
+def behind(directory: Path, model: Model, messages: int, seconds: float, least: int) -> Row:
     """The same behind smtproxy."""
-    with Server(model) as server:
+    with Server(model, seconds) as server:
         plan = Plan(
             [f"{HOST}:{server.port}"],
             backend={"max_connections": LIMIT, "min_connections": least},
@@ -145,21 +164,22 @@ def behind(directory: Path, model: Model, messages: int, least: int) -> Row:
             outcome = send(Load(messages, SESSIONS), proxy.port, patience=600)
             ceilings = [str(line["ceiling"]) for line in proxy.lines("backend_pace")]
         who = "smtproxy, finds it out" if least < LIMIT else f"smtproxy, {LIMIT} connections"
-        return Row(who, messages / outcome.seconds, server.most, len(outcome.failures), " ".join(ceilings))
+        return Row(who, server.rate(), server.most, len(outcome.failures), " ".join(ceilings))
 
 
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--messages", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--messages", type=int, default=5000)
     asked = parser.parse_args()
     print("| server | who asks it | messages/s | connections at most | refused | ceilings |\n|---|---|---|---|---|---|")
     for name, (model, best) in MODELS.items():
         with tempfile.TemporaryDirectory() as directory:
             rows = [
-                alone(model, best, asked.messages),
-                behind(Path(directory), model, asked.messages, 2),
-                behind(Path(directory), model, asked.messages, LIMIT),
+                alone(model, best, asked.messages, asked.seconds),
+                behind(Path(directory), model, asked.messages, asked.seconds, 2),
+                behind(Path(directory), model, asked.messages, asked.seconds, LIMIT),
             ]
         for row in rows:
             print(f"| {name} | {row.who} | {row.rate:.1f} | {row.connections} | {row.refused} | {row.ceiling} |")

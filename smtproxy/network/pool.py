@@ -287,9 +287,10 @@ class Pool:
         places = place.server.places
         if places.rivals or places.total > places.ceiling or place.server.down:
             return False
-        waiter = self._next_for(place.server)
-        if places.total + places.spare > places.ceiling and (waiter is None or not waiter.known):
-            return False  # else those who are not known would hand the places that are kept from one to the next
+        reserved = places.total + places.spare > places.ceiling
+        waiter = self._next_for(place.server, known=reserved)
+        if reserved and waiter is None:
+            return False  # else strangers would hand on from one to the next a place that is not for them
         if self._waiting and (waiter is None or not self.warm.may_serve(upstream) or link.spoke):
             return False
         place.holder = place.warm = None
@@ -303,9 +304,9 @@ class Pool:
         self._claim()
         return True
 
-    def _next_for(self, server: Server) -> Waiter | None:
-        """Return who comes first, if a warm connection to this server will do."""
-        first = next(iter(self._in_line()), None)
+    def _next_for(self, server: Server, *, known: bool) -> Waiter | None:
+        """Return who comes first, or first of those who are known, if a warm connection to this server will do."""
+        first = next((one for one in self._waiting.values() if one.known or not known), None)
         return None if first is None or first.fresh or server.name in first.tried else first
 
     def press(self, now: float) -> None:
@@ -348,12 +349,11 @@ class Pool:
                 # Bounded: one that was full for an hour does not save up for a rush.
                 one.credit = max(-1.0, min(1.0, one.credit + one.weight / shares - had))
 
-    def _in_line(self) -> list[Waiter]:
-        """Return those who wait: who has a good record comes first, then who came first."""
-        return sorted(self._waiting.values(), key=lambda waiter: not waiter.known)
-
     def _is_waited_for(self, server: Server, holder: Holder) -> bool:
-        """Whether somebody in line comes before the holder there; those who tried it in vain hold up nobody."""
+        """Whether somebody in line comes before the holder there; those who tried it in vain hold up nobody.
+
+        Nor do strangers hold up who is known: they wait although there may be places, which are kept for him.
+        """
         waiting = [waiter for waiter in self._waiting.values() if server.name not in waiter.tried]
         return bool(waiting) and (any(waiter.known for waiter in waiting) or not holder.known)
 
@@ -389,18 +389,23 @@ class Pool:
         if not self._waiting:
             return
         free = [server for server in self._in_order() if server.places.has_room(known=True)]
-        for waiter in self._in_line() if free else ():
+        reserved = set[str]()
+        for waiter in tuple(self._waiting.values()) if free else ():
             if not free:
                 break
             for server in tuple(free):
-                if server.name in waiter.tried:
+                if server.name in waiter.tried or (server.name in reserved and not waiter.known):
                     continue
                 if server.places.take(waiter.since, known=waiter.known):
                     del self._waiting[id(waiter)]
                     waiter.place = self._place(server, waiter.holder)
                     waiter.arrived.set()
                     break
-                free.remove(server)  # Those behind have waited shorter, or are not known either.
+                # Those behind have waited shorter; but one of them may be known.
+                if waiter.known:
+                    free.remove(server)
+                else:
+                    reserved.add(server.name)
         self._claim()
 
     def _claim(self) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from bench.slow_backend import MODELS, Server, alone, growing, thrashing
+from tests.end_to_end.programs.process import ProgramError
 
 pytestmark = pytest.mark.end_to_end
 
@@ -13,9 +14,18 @@ def test_the_models() -> None:
     assert set(MODELS) == {"thrashing", "growing"}
 
 
-def test_every_message_is_taken_and_counted() -> None:
-    row = alone(lambda _busy, _passed: 0.001, 3, 20)
+def test_what_is_taken_within_the_time_counts() -> None:
+    """Each answer takes a third of it, so three sessions have six through, or nine, however slow the machine is."""
+    row = alone(lambda _busy, _passed: 0.3, 3, 40, 1.0)
     assert (row.connections, row.refused) == (3, 0)
-    assert row.rate > 0
-    with Server(growing) as server:
+    assert 3 <= row.rate <= 9
+
+
+def test_a_time_that_was_not_filled_is_no_measurement() -> None:
+    with pytest.raises(ProgramError, match="too few messages"):
+        alone(lambda _busy, _passed: 0.001, 3, 6, 600.0)
+
+
+def test_it_listens() -> None:
+    with Server(growing, 1.0) as server:
         assert server.port

@@ -261,12 +261,22 @@ async def test_a_rush_of_strangers_leaves_places_for_senders_with_a_good_record(
         here.place(holder=Holder(known=True))
         late = here.waiter(holder=Holder(known=True))
         here.pool.give_back(places[0])
-        assert late.place is not None, "the line of strangers comes before a sender with a good record"
+        assert late.place is not None, "strangers in line hold up a sender with a good record"
         here.pool.give_back(places[1])
         assert [one.place is None for one in strangers] == [True, True], "strangers have places that are kept"
         for one in (known, places[2]):
             here.pool.give_back(one)
         assert [one.place is None for one in strangers] == [False, True]
+
+
+async def test_places_that_are_not_kept_go_to_whoever_came_first(mock_clock: MockClock) -> None:
+    async with ground(places=4) as here:
+        here.pool.reserve(0.2)
+        places = [here.place() for _ in range(4)]
+        stranger = here.waiter()
+        known = here.waiter(holder=Holder(known=True))
+        here.pool.give_back(places[0])
+        assert [stranger.arrived.is_set(), known.arrived.is_set()] == [True, False]
 
 
 async def test_a_warm_connection_does_not_hand_on_a_place_that_is_kept(mock_clock: MockClock) -> None:

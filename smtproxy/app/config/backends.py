@@ -93,7 +93,7 @@ class Backend(BaseModel):
             ge=0,
             le=0.5,
             description="Of the connections, kept for senders with a good record, whatever strangers there are. "
-            "0.125 are two of sixteen, and none of seven. Those senders also come first where others wait.",
+            "0.125 are two of sixteen, and none of seven.",
         ),
     ] = 0.125
     open: Annotated[
