@@ -230,6 +230,19 @@ class Gathering:
         acquaintances, client = self._sources.acquaintances, self._dialogue.client
         return acquaintances.patient(client) or acquaintances.good(client, ())
 
+    @property
+    def good(self) -> bool:
+        """Whether the client has a good history, as far as it is known here, or is exempt from every judgement."""
+        client = self._dialogue.client
+        if self._policy.spares(client):
+            return True
+        return self._sources is not None and self._sources.acquaintances.good(client, ())
+
+    def turned_away(self) -> None:
+        """It is not served now. What other machines know of it is to be at hand when it comes again."""
+        if self._sources is not None:
+            self._sources.acquaintances.meet(self._dialogue.client)
+
     # Facts
 
     def _enter(self, stage: Stage, sources: Sources) -> None:
