@@ -45,6 +45,7 @@ from smtproxy.policy.checks import (
 from smtproxy.policy.exemptions import Exemption, Match
 from smtproxy.policy.findings import Action, CheckSpec
 from smtproxy.policy.judge import Check, Override, Policy, Thresholds
+from smtproxy.policy.overload import Overload, OverloadSettings
 from smtproxy.policy.patterns import Patterns
 from smtproxy.policy.quotas import QuotaSettings
 from smtproxy.policy.replies import Wording
@@ -138,7 +139,7 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
             Check(bare_newlines.CHECK, bare_newlines.BareNewlinesOptions(listener.bare_newlines)),
         ),
         (checks.loops.enabled, Check(loops.CHECK, loops.LoopsOptions(checks.loops.max_received))),
-        (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(checks))),
+        (checks.protocol_errors.enabled, Check(protocol_errors.CHECK, _patience(config, checks))),
     ]
     said = hello.HelloOptions(ours, *_own(checks.hello))
     named = reverse_name.ReverseNameOptions(*_own(checks.reverse_name))
@@ -237,9 +238,9 @@ def _rule(rule: Rule, listener: Listener) -> Check:
     )
 
 
-def _patience(checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
+def _patience(config: Config, checks: Checks) -> protocol_errors.ProtocolErrorsOptions:
     errors = checks.protocol_errors
-    return protocol_errors.ProtocolErrorsOptions(errors.soft, errors.hard, errors.delay)
+    return protocol_errors.ProtocolErrorsOptions(errors.soft, errors.hard, errors.delay, config.overload.errors)
 
 
 def quotas(config: Config) -> QuotaSettings:
@@ -252,6 +253,12 @@ def quotas(config: Config) -> QuotaSettings:
         table.exempt,
         config.bounds.clients,
     )
+
+
+def overload(config: Config, most: int) -> Overload | None:
+    """Return the overload of a process that may have so many sessions; None: nobody is turned away for it."""
+    settings = OverloadSettings(**dict(config.overload))
+    return Overload(settings, most) if settings.enabled else None
 
 
 def tarpit(config: Config) -> Tarpit:

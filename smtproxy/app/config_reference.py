@@ -27,6 +27,7 @@ from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.load import LARGEST_FILE
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
@@ -90,6 +91,7 @@ def document() -> str:
             _section("[governor]", Governor, Governor.__doc__),
             _section("[quotas]", Quotas, Quotas.__doc__),
             _section("[tarpit]", Tarpit, Tarpit.__doc__),
+            _section("[overload]", Overload, Overload.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
             _section("[store]", Store, Store.__doc__),
             _section("[[lists]]", DnsListTable, DnsListTable.__doc__),

@@ -16,6 +16,7 @@ from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.judging import Exemption, PolicyBlock
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.model import Config
+from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import PROFILES
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.store import Store
@@ -43,7 +44,7 @@ def plan(config: Config, recipients: Sequence[tuple[str, str]] = ()) -> str:
     for name, backend in config.backends.items():
         no_mail = " (for call-outs alone)" if name in asked else " (no listener uses it)"
         parts.append(_block(f"backend {name}{'' if name in used else no_mail}", _backend(config, backend)))
-    parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit)]))
+    parts.append(_block("one client", [*_quotas(config.quotas), _tarpit(config.tarpit), _overload(config.overload)]))
     parts.append(_block("DNS", _dns(config.dns)))
     parts.append(_block("store", _store(config.store)))
     parts.append(_block("recipients", [*_recipients(config), *recipients]))
@@ -151,6 +152,13 @@ def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
 def _tarpit(tarpit: Tarpit) -> tuple[str, str]:
     most = f"at most {tarpit.max_per_client} sessions at once, {tarpit.max_total} of all clients"
     return "tarpit", f"{show_seconds(tarpit.delay)}; {most}"
+
+
+def _overload(overload: Overload) -> tuple[str, str]:
+    if not overload.enabled:
+        return "overload", "nobody is turned away for it"
+    late, memory = show_seconds(overload.lag), f"{overload.memory:.0%} of the memory"
+    return "overload", f"strangers get {1 - overload.kept:.0%} of the sessions; fewer when {late} late, or at {memory}"
 
 
 def _dns(dns: Dns) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ import trio
 
 from smtproxy.app.accepting import warn_of_accepting
 from smtproxy.app.admin import listen
-from smtproxy.app.assembly import policy, pool, quotas, relay_settings, tarpit
+from smtproxy.app.assembly import overload, policy, pool, quotas, relay_settings, tarpit
 from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
@@ -29,11 +29,13 @@ from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.gathering import Sources
 from smtproxy.network.listener import BATCH, FEW, Listener
+from smtproxy.network.load import gauges_of, watch_load
 from smtproxy.network.pool import Pool, Server
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
 from smtproxy.network.sweeper import answer, sweep
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.overload import Overload
 from smtproxy.policy.quotas import Quotas
 from smtproxy.sample.mailstore import MailStore
 from smtproxy.sample.profiles import embedded
@@ -127,7 +129,7 @@ class Worker:
             background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)
             async with trio.open_nursery() as serving:
-                await self._accept(serving)
+                await self._accept(serving, background)
                 for made in pools:
                     made.warm.stop()
                 if self._asked_to_drain.is_set():
@@ -176,10 +178,15 @@ class Worker:
                     if made.offered is None and server.asked_at:
                         await probed.wait()
 
-    async def _accept(self, serving: trio.Nursery) -> None:
+    async def _accept(self, serving: trio.Nursery, background: trio.Nursery) -> None:
         """Accept clients until somebody asks for the end; their sessions run in `serving`."""
+        inherited = self._shared.ceilings.rows + len(self._generation.arrangement)
+        most = most_sessions(self._config, _descriptors(), inherited)
+        busy = overload(self._config, most)
+        if busy is not None:
+            background.start_soon(watch_load, busy, self._sessions, gauges_of(self._workers), self._journal)
         async with trio.open_nursery() as accepting:
-            for listener in self._listeners():
+            for listener in self._listeners(most, busy):
                 accepting.start_soon(listener.serve, serving)
             if not self._asked_to_end.is_set():
                 self._tell_sightings()
@@ -191,7 +198,7 @@ class Worker:
         for _, sock in self._generation.arrangement:
             sock.close()
 
-    def _listeners(self) -> list[Listener]:
+    def _listeners(self, most: int, busy: Overload | None) -> list[Listener]:
         config = self._config
         counters = Quotas(quotas(config), self._shared.clients, self._row, _offset())
         delayed = tarpit(config)
@@ -209,14 +216,13 @@ class Worker:
                 tls=context,
                 quotas=counters,
                 tarpit=delayed,
+                overload=busy,
                 balancers=listener.proxy_protocol,
             )
             for listener, judged_by, context in zip(
                 config.listeners, self._policies, self._generation.contexts, strict=True
             )
         ]
-        inherited = self._shared.ceilings.rows + len(self._generation.arrangement)
-        most = most_sessions(config, _descriptors(), inherited)
         batch = FEW if self._workers > 1 else BATCH
         return [
             Listener(sock, services[place], self._sessions, most, batch=batch)

@@ -143,7 +143,7 @@ class _Line:
     """One connection, as the pool knows it: a holder who has no session."""
 
     streaming = False
-    known = False  # strangers make us ask, as a rule
+    good = False  # strangers make us ask, as a rule
 
     def __init__(self, pool: Pool, hostname: str, limits: Limits) -> None:
         self.idle: trio.CancelScope | None = None

@@ -34,6 +34,7 @@ from smtproxy.network.sockets import GONE, HALF_CLOSED, seen
 from smtproxy.network.tls import agreed, trouble
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.overload import Overload
 from smtproxy.policy.quotas import Quotas
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session import events
@@ -85,6 +86,8 @@ class Service:
     """The connections of all clients of the process; None: nobody counts them."""
     tarpit: Tarpit | None = None
     """The delayed sessions of the process; None: nothing bounds them."""
+    overload: Overload | None = None
+    """Whether the process has too much to do; None: nobody looks."""
     balancers: tuple[Network, ...] = ()
     """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
@@ -136,6 +139,8 @@ class Session:
             epoch=time.time_ns() / 1e9 - trio.current_time(),
             tarpit=service.tarpit,
         )
+        if service.overload is not None:
+            self._relay.heed(service.overload.stress)
         self._shelf: Shelf | None = None
         self._arrivals: Arrivals | None = None
         """When the client's unread octets came; None while there were none at the last look."""
@@ -166,9 +171,18 @@ class Session:
         return self._gathering.acquainted
 
     @property
-    def known(self) -> bool:
-        """Whether the client, or a domain that it has proven, has a good record."""
+    def good(self) -> bool:
+        """Whether the client has a good history, or is exempt from every judgement."""
         return self._gathering.good
+
+    def turned_away(self) -> None:
+        """We have too much to do for a stranger."""
+        self._gathering.turned_away()
+
+    def look_at_clock(self) -> None:
+        """How long clients are waited for has changed: whoever waits for its client looks again with the next round."""
+        if self._waiting.parked is self._client and not self._waiting.writing:
+            self._waiting.due = 0.0
 
     def introduce(self, client: str, port: int) -> None:
         """Whose connection this is comes through a balancer. Before the relay hears of anything."""

@@ -232,8 +232,16 @@ class Gathering:
 
     @property
     def good(self) -> bool:
-        """Whether the client, or a domain that it has proven, has a good record."""
-        return self._sources is not None and self._sources.acquaintances.good(self._dialogue.client, self._proven())
+        """Whether the client is exempt, or has a good history as far as it is known here, or a domain that it has proven."""
+        client = self._dialogue.client
+        if self._policy.spares(client):
+            return True
+        return self._sources is not None and self._sources.acquaintances.good(client, self._proven())
+
+    def turned_away(self) -> None:
+        """It is not served now. What other machines know of it is to be at hand when it comes again."""
+        if self._sources is not None:
+            self._sources.acquaintances.meet(self._dialogue.client)
 
     # Facts
 

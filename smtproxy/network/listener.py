@@ -48,8 +48,9 @@ class Listener:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Accept for ever; sessions run in `nursery`."""
         while True:
-            if len(self._sessions) >= self._most:
-                await self._pause("sessions: the limit is reached")
+            full = self._full
+            if full:
+                await self._pause(full)
                 continue
             await trio.lowlevel.wait_readable(self._socket)
             for _ in range(self._batch):
@@ -65,8 +66,16 @@ class Listener:
                     continue  # The client gave up between SYN and accept.
                 self._resume()
                 self._begin(client, address, nursery)
-                if len(self._sessions) >= self._most:
+                if self._full:
                     break
+
+    @property
+    def _full(self) -> str:
+        """Why nobody can be accepted; empty: there is room."""
+        if len(self._sessions) >= self._most:
+            return "sessions: the limit is reached"
+        overload = self._service.overload
+        return "overload: no more can be done" if overload is not None and overload.paused else ""
 
     def _begin(self, client: socket.socket, address: tuple[str, int], nursery: trio.Nursery) -> None:
         try:
@@ -88,8 +97,8 @@ class Listener:
                 quotas.leave(session.counted_as)
 
     async def _arrival(self, session: Session) -> events.Event:
-        """Find out who the client is, and whether it has not too many connections already."""
-        service = self._service
+        """Find out who the client is, whether there is room, and whether it has not too many connections already."""
+        service, checks_us = self._service, False
         if service.balancers and within(address_of(session.client), service.balancers):
             try:
                 client = await introduced(session.link, service.settings.limits)
@@ -98,13 +107,21 @@ class Listener:
                 return _turned_away("proxy_header", "proxy_protocol", str(error), "drop")
             if client is not None:
                 session.introduce(*client)
+            checks_us = client is None
+        overload, good = service.overload, False
+        if overload is not None:
+            good = checks_us or session.good  # a balancer whose checks were refused would send nobody any more
+            if not overload.admits(len(self._sessions), good=good):
+                session.turned_away()
+                crowd = {"sessions": len(self._sessions), "room": overload.room}
+                return _turned_away("refused", "overload", "stranger", "defer", crowd, Own.OVERLOADED)
         if service.quotas is not None:
             entered = service.quotas.enter(address_of(session.client), trio.current_time())
             if isinstance(entered, Excess):
                 saw = {"network": entered.client, "limit": entered.limit}
                 return _turned_away("refused", "quotas", entered.reason, "defer", saw, entered.says)
             session.counted_as = entered
-        return events.Started(early=queued(session.link.sock) > 0, known=session.patient)
+        return events.Started(early=queued(session.link.sock) > 0, known=session.patient, good=good)
 
     async def _pause(self, reason: str) -> None:
         if self._paused_at is None:

@@ -56,7 +56,7 @@ class Holder(Protocol):
         """Whether it passes on a body that comes slowly, maybe."""
 
     @property
-    def known(self) -> bool:
+    def good(self) -> bool:
         """Whether its sender has a good record. Asked only where places are short."""
 
     def recall(self) -> None:
@@ -237,7 +237,7 @@ class Pool:
             if self._count_one(server, now, holder):
                 return self._place(server, holder)
         self._waited = True
-        waiter = Waiter(tried, holder, now, fresh, holder.known)
+        waiter = Waiter(tried, holder, now, fresh, holder.good)
         self._waiting[id(waiter)] = waiter
         # Once more, behind the claim: what another worker gave back before it was heard rang no bell.
         self._claim()
@@ -355,7 +355,7 @@ class Pool:
         Nor do strangers hold up who is known: they wait although there may be places, which are kept for him.
         """
         waiting = [waiter for waiter in self._waiting.values() if server.name not in waiter.tried]
-        return bool(waiting) and (any(waiter.known for waiter in waiting) or not holder.known)
+        return bool(waiting) and (any(waiter.known for waiter in waiting) or not holder.good)
 
     def _count_one(self, server: Server, since: float, holder: Holder | None = None) -> bool:
         """Count one more connection there, if there may be one (for a probe: None); close a warm one for it."""
@@ -364,7 +364,7 @@ class Pool:
             return places.take(since) or (self.warm.evict(server.name) and places.take(since))
         if places.take(since, known=False):
             return True
-        known = holder.known  # asked late: it is a question to the store
+        known = holder.good  # asked late: it is a question to the store
         if known and places.spare and places.take(since):
             return True
         return self.warm.evict(server.name) and places.take(since, known=known)

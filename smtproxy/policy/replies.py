@@ -144,6 +144,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Own.BODY_CROWDED: Wording(451, "4.4.2", "Message comes too slowly while others wait; try again later"),
     Own.SESSION_TIMEOUT: Wording(421, "4.4.2", "Session lasts too long; come again"),
     Own.SHUTDOWN: Wording(421, "4.3.2", "Service is restarting; try again in a moment"),
+    Own.OVERLOADED: Wording(421, "4.3.2", "Too busy for new clients; try again in a few minutes"),
     Own.TOO_MUCH_BODY: Wording(421, "4.3.1", "Refused message does not end; closing"),
     Own.BODY_SPOILT: Wording(554, "5.6.0", "Message breaks a limit of this server"),
     Own.DISK_FULL: Wording(452, "4.3.1", "Insufficient system storage; try again later"),

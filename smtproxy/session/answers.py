@@ -50,6 +50,7 @@ class Own(Enum):
     BODY_CROWDED = "body_crowded"
     SESSION_TIMEOUT = "session_timeout"
     SHUTDOWN = "shutdown"
+    OVERLOADED = "overloaded"
     TOO_MUCH_BODY = "too_much_body"
     BODY_SPOILT = "body_spoilt"
     DISK_FULL = "disk_full"

@@ -16,6 +16,7 @@ def start(c: Conversation, event: Started) -> None:
     now = c.dialogue.now
     c.account.started = now
     c.session_due = now + c.settings.limits.session_time
+    c.dialogue.good = event.good
     if c.settings.client_tls is ClientTls.IMPLICIT:
         c.start_tls()  # what came already belongs to the handshake
     else:

@@ -17,9 +17,10 @@ from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Rec
 from smtproxy.session.memory import Memory
 from smtproxy.session.reception import Reception
 from smtproxy.session.records import Event as LogEvent
-from smtproxy.session.rules import IN_TRANSACTION, Phase
+from smtproxy.session.rules import BETWEEN_COMMANDS, IN_TRANSACTION, Phase
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Answers, Slot
+from smtproxy.session.stress import Stress
 from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.transaction import Ending, Passage, Transaction, outcome_of
 from smtproxy.session.verdicts import Accepted, Stage, Verdict
@@ -60,6 +61,7 @@ class Conversation:
     __slots__ = (
         "accepted",
         "account",
+        "answered_at",
         "answers",
         "backend",
         "chunk",
@@ -94,6 +96,7 @@ class Conversation:
         "session_due",
         "settings",
         "slot",
+        "stress",
         "tarpit",
         "transaction",
     )
@@ -117,6 +120,8 @@ class Conversation:
         self.memory = memory
         self.tarpit: Tarpit | None = None
         """Bounds the delays of all sessions; None: nothing does. Set by the relay."""
+        self.stress: Stress | None = None
+        """Whether we have too much to do; None: nobody looks."""
         self.judge = judge
         self.on_verdict = on_verdict
         """Puts a verdict into effect. The last act of whoever asks."""
@@ -142,7 +147,6 @@ class Conversation:
         """The command that is being judged, or that DATA or the final dot opened."""
         self.error_reply: Reply | None = None
         self.delayed: Verdict | None = None
-        self.delay_until = 0.0
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
         self.chunk: Chunk | None = None  # the first one of a message, while it is being judged
@@ -153,9 +157,9 @@ class Conversation:
         self.gone = ""
         """How the client went away; empty: it is there."""
         self.over = self.draining = self.lingers = False
-        self.client_due = 0.0
-        self.session_due = 0.0
-        self.commit_due = 0.0
+        self.delay_until = self.client_due = self.session_due = self.commit_due = 0.0
+        self.answered_at = 0.0
+        """When it was last told something."""
         self.octets_since = 0.0
         """When the client's last octets came, at the earliest."""
 
@@ -172,6 +176,22 @@ class Conversation:
     def wait_for_client(self) -> None:
         """A command was finished: the client has its time for the next one. Single octets do not renew it."""
         self.client_due = self.dialogue.now + self.settings.limits.command_time
+
+    @property
+    def hurried(self) -> bool:
+        """Whether less is put up with: we have too much to do, and the client has no good record."""
+        return self.stress is not None and self.stress.on and not self.dialogue.good
+
+    @property
+    def command_due(self) -> float:
+        """Until when the client must have finished its command.
+
+        In a hurry its time counts from our answer: what backend and look-ups took before is none of its own.
+        """
+        if self.stress is None or not self.hurried or self.phase not in BETWEEN_COMMANDS:
+            return self.client_due
+        since = max(self.client_due - self.settings.limits.command_time, self.answered_at)
+        return min(self.client_due, since + self.stress.command_time)
 
     def ask(self, stage: Stage) -> None:
         """Ask for a verdict about the dialogue as it stands: on the spot if its facts are there, else by an effect."""
@@ -235,6 +255,7 @@ class Conversation:
     def error(self, slot: Slot, reply: Reply, *, foreign: str = "") -> None:
         """A protocol error: count it, and let the policy say whether patience has an end. `foreign`: see `Dialogue`."""
         self.dialogue.errors += 1
+        self.dialogue.hurried = self.hurried
         self.dialogue.foreign = foreign
         self.slot, self.error_reply = slot, reply
         self.ask(Stage.PROTOCOL)
@@ -256,6 +277,7 @@ class Conversation:
         octets = b"".join(replies)  # not by `+=`: 64 KB of EHLO took 1.7 s of every session's time
         if octets:
             self.dialogue.octets_out += len(octets)
+            self.answered_at = self.dialogue.now
             self.out.append(Answer(octets))
 
     # Endings

@@ -55,6 +55,10 @@ class Dialogue:
     """None: the client speaks in clear text."""
     proxy: str = ""
     """Address of the balancer it came through (PROXY protocol); empty: none."""
+    good: bool = False
+    """It had a good record when it came, or is exempt from every judgement."""
+    hurried: bool = False
+    """We had too much to do at its last error, and it has no good record: less is put up with."""
     early: tuple[Stage, ...] = ()
     """Before which replies it talked: connection, last hello, DATA of this transaction. RFC 5321 4.3.1"""
     foreign: str = ""

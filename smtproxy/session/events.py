@@ -43,6 +43,8 @@ class Started:
     """It has said something already."""
     known: bool = False
     """It was patient before, or has a good history: no banner is held back for it."""
+    good: bool = False
+    """It has a good history, or is exempt from every judgement: an overload does not fall on it first."""
 
 
 @value

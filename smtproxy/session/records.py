@@ -48,6 +48,7 @@ class Event(StrEnum):
     LIST_ON = "list_on"
     ACCEPT_PAUSED = "accept_paused"
     ACCEPT_RESUMED = "accept_resumed"
+    OVERLOAD = "overload"
     CHECK_DEMOTED = "check_demoted"
     CHECK_RESTORED = "check_restored"
     CRASH = "crash"
@@ -89,6 +90,7 @@ LEVELS: Mapping[Event, str] = {
     Event.LIST_ON: "info",
     Event.ACCEPT_PAUSED: "error",
     Event.ACCEPT_RESUMED: "info",
+    Event.OVERLOAD: "warning",
     Event.CHECK_DEMOTED: "error",
     Event.CHECK_RESTORED: "info",
     Event.CRASH: "error",
@@ -342,6 +344,18 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
     Event.ACCEPT_RESUMED: {
         "listener": "name of the listener",
         "paused": "seconds for which nothing was accepted",
+    },
+    Event.OVERLOAD: {
+        "pid": "process id of the worker that has too much to do, or not any more",
+        "state": "calm; stressed: strangers are turned away above `room`, and get less time; full: nobody is accepted",
+        "before": "the state before",
+        "because": "what showed it: sessions, lag, memory, descriptors",
+        "sessions": "sessions of this worker",
+        "room": "number of sessions up to which strangers are let in",
+        "lag": "seconds by which the event loop came late",
+        "memory": "memory of all workers, if they are like this one, as a share of what they may have; null: not known",
+        "descriptors": "file descriptors that are free; null: not known",
+        "turned_away": "strangers that heard 421 since the line before",
     },
     Event.CHECK_DEMOTED: {
         "check": "its name; it says 4xx now where it would say 5xx, as it refuses far more than it used to",

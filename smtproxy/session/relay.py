@@ -54,6 +54,7 @@ from smtproxy.session.memory import Memory
 from smtproxy.session.reception import Reception
 from smtproxy.session.rules import Phase
 from smtproxy.session.settings import RelaySettings
+from smtproxy.session.stress import Stress
 from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.verdicts import Stage, Verdict
 from smtproxy.wire.ehlo import Capabilities
@@ -97,6 +98,10 @@ class Relay:
         """Seconds since the last event that a write waited for the backend to read."""
         self.waits_for = Wait.CLIENT
         """The one thing this session waits for."""
+
+    def heed(self, stress: Stress) -> None:
+        """Let it say whether we have too much to do. Without it we never have."""
+        self._c.stress = stress
 
     # What the driver sees
 
@@ -331,7 +336,7 @@ class Relay:
         """Until when the client must have finished its command, or have kept up the minimum rate of its body."""
         c = self._c
         if c.reception is None or c.phase is not Phase.BODY:
-            return c.client_due
+            return c.command_due
         limits, reception = c.settings.limits, c.reception
         by_rate = reception.started + limits.body_time + reception.intake.size / limits.body_rate
         return min(by_rate, reception.touched + limits.body_time)

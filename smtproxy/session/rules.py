@@ -78,6 +78,8 @@ class Rule:
 
 IN_TRANSACTION = frozenset({Phase.MAIL, Phase.CHUNKS, Phase.REFUSED})
 """Where RSET leads back to READY."""
+BETWEEN_COMMANDS = frozenset({Phase.START, Phase.READY, Phase.MAIL})
+"""Where the client has nothing on its way but a command."""
 _ANY = frozenset({Phase.START, Phase.READY, *IN_TRANSACTION})
 _IN_BODY: Mapping[Phase, Own] = {Phase.CHUNKS: Own.MESSAGE_BEGUN, Phase.REFUSED: Own.MESSAGE_BEGUN}
 _TOO_EARLY: Mapping[Phase, Own] = {Phase.START: Own.HELLO_FIRST, Phase.READY: Own.MAIL_FIRST}

@@ -18,6 +18,7 @@ from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.model import Log, Sample, Server
+from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
@@ -43,6 +44,7 @@ TABLES = {
     "[governor]": list(Governor.model_fields),
     "[quotas]": list(Quotas.model_fields),
     "[tarpit]": list(Tarpit.model_fields),
+    "[overload]": list(Overload.model_fields),
     "[dns]": list(Dns.model_fields),
     "[store]": list(Store.model_fields),
     "[[lists]]": list(DnsListTable.model_fields),

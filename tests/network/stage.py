@@ -27,6 +27,7 @@ from smtproxy.network.sockets import Endpoint, bound, listen, prepare
 from smtproxy.network.tls import CLEAR_TEXT, ServerTls
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.overload import Overload
 from smtproxy.policy.quotas import Quotas
 from smtproxy.sample.profile import Profile
 from smtproxy.sample.profiles import EXCHANGE
@@ -258,6 +259,7 @@ async def stage(
     served_tls: ssl.SSLContext | None = None,
     balancers: tuple[Network, ...] = (),
     quotas: Quotas | None = None,
+    overload: Overload | None = None,
     tarpit: TarpitSettings = TarpitSettings(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Stage]:
     """Set the stage before one server for each script, or who listens (or not) at an address; by default one that plays
@@ -292,6 +294,7 @@ async def stage(
             tls=tls,
             quotas=quotas,
             tarpit=delayed,
+            overload=overload,
             balancers=balancers,
         )
         with listen(Endpoint("127.0.0.1", 0)) as sock:

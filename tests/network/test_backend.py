@@ -25,7 +25,7 @@ class Nobody:
     """A session that holds no idle place."""
 
     recallable_since = None
-    known = False
+    good = False
     streaming = False
 
     def recall(self) -> None:

@@ -475,3 +475,17 @@ async def test_each_lookup_has_a_budget_of_its_own(autojump_clock: MockClock) ->
             assert bench.gathering.judge(Stage.RECIPIENT) is None
             await bench.verdict(Stage.RECIPIENT)
         assert [one.asked for one in made] == [1, 1]
+
+
+async def test_who_is_good_is_not_only_patient() -> None:
+    kept = FakeRemembering()
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (), acquaintances=Acquaintances(kept))
+        bench.sources.acquaintances.waited("192.0.2.10")
+        assert (bench.gathering.acquainted, bench.gathering.good) == (True, False)
+        for _ in range(3):
+            bench.sources.acquaintances.delivered("192.0.2.10", ())
+        assert bench.gathering.good
+        assert kept.fetched == []
+        bench.gathering.turned_away()
+        assert ("delivered", "192.0.2.0/24") in kept.fetched

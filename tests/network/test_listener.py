@@ -16,6 +16,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from smtproxy.network.driver import Session
 from smtproxy.network.listener import BATCH, FEW, PAUSE, Listener
 from smtproxy.network.sockets import Endpoint, bound, listen
+from smtproxy.policy.checks import protocol_errors
+from smtproxy.policy.exemptions import Exemption, Match
+from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.overload import Overload, OverloadSettings, Reading
 from smtproxy.policy.quotas import Quotas, QuotaSettings
 from smtproxy.session.records import Event
 from tests.fakes.journal import broken
@@ -469,3 +473,91 @@ async def test_who_talks_while_the_banner_is_held_back(mock_clock: MockClock) ->
         await patient.hear_the_end()
         await until(lambda: len(sessions) == 1)
         assert here.journal.one(Event.SESSION)["findings"] == []
+
+
+def _overload(most: int = 10, *, seconds: int = 0, lag: float = 0.0) -> Overload:
+    """One that has seen so many seconds with a hundred sessions."""
+    overload = Overload(OverloadSettings(), most)
+    for now in range(seconds):
+        overload.take(Reading(float(now), 100, lag))
+    return overload
+
+
+FRIENDS = Exemption(Match((ip_network("127.0.0.3/32"),)))
+"""Whom we know."""
+
+
+async def test_strangers_are_turned_away_before_those_we_know(mock_clock: MockClock) -> None:
+    policy = Policy((), exemptions=(FRIENDS,))
+    async with (
+        stage(policy=policy, overload=_overload(2)) as here,
+        listening(here) as (where, sessions),
+        client(where) as first,
+        client(where) as second,
+    ):
+        assert [await heard(first), await heard(second)] == [[220], [220]]
+        async with client(where, source="127.0.0.3") as friend:
+            assert await heard(friend) == [220]
+            async with client(where, source="127.0.0.4") as stranger:
+                (reply,) = await stranger.hear(1)
+                assert reply.text.startswith("4.3.2 Too busy for new clients; try again in a few minutes [")
+                assert await stranger.hear_the_end() == []
+            await until(lambda: len(sessions) == 3)
+        line = here.journal.of(Event.SESSION)[0]
+        assert (line["client"], line["ended"], line["by"]) == ("127.0.0.4", "refused", "overload")
+        found = {"check": "overload", "stage": "connect", "reason": "stranger", "action": "defer"}
+        assert line["findings"] == [{**found, "sessions": 4, "room": 2}]
+
+
+async def test_whom_we_know_may_make_errors_as_ever(mock_clock: MockClock) -> None:
+    overload = _overload()
+    overload.stress.on = True
+    options = protocol_errors.ProtocolErrorsOptions(hurried=1)
+    policy = Policy((Check(protocol_errors.CHECK, options),), exemptions=(FRIENDS,))
+    async with (
+        stage(policy=policy, overload=overload) as here,
+        listening(here) as (where, _),
+        client(where) as stranger,
+        client(where, source="127.0.0.3") as friend,
+    ):
+        for one, codes in ((stranger, [220, 500, 421]), (friend, [220, 500, 500])):
+            await one.say(b"XYZZY\r\nXYZZY\r\n")
+            assert [reply.code for reply in await one.hear(3)] == codes
+
+
+async def test_who_is_turned_away_counts_for_no_quota(mock_clock: MockClock) -> None:
+    quotas = Quotas(QuotaSettings(exempt=()))
+    async with (
+        stage(quotas=quotas, overload=_overload(1)) as here,
+        listening(here) as (where, _),
+        client(where) as first,
+        client(where) as second,
+    ):
+        assert sorted([*await heard(first), *await heard(second)]) == [220, 421]
+        assert quotas.inside == 1
+
+
+async def test_a_balancer_that_looks_after_us_is_no_stranger(mock_clock: MockClock) -> None:
+    async with (
+        stage(balancers=BALANCERS, overload=_overload(1)) as here,
+        listening(here) as (where, _),
+        client(where) as one,
+        client(where, source="127.0.0.2") as checks,
+        client(where, source="127.0.0.2") as stranger,
+    ):
+        assert await heard(one) == [220]
+        await checks.say(b"PROXY UNKNOWN\r\n")
+        await stranger.say(HEADER)
+        assert [await heard(checks), await heard(stranger)] == [[220], [421]]
+
+
+async def test_nobody_is_accepted_while_nothing_more_can_be_done(mock_clock: MockClock) -> None:
+    overload = _overload(1000, seconds=5, lag=60.0)
+    async with stage(overload=overload) as here, listening(here) as (where, sessions), client(where) as one:
+        await here.pass_time(PAUSE)
+        assert sessions == set()
+        assert here.journal.one(Event.ACCEPT_PAUSED)["reason"] == "overload: no more can be done"
+        overload.take(Reading(5.0, 0))
+        await here.pass_time(PAUSE)
+        assert await heard(one) == [220]
+        assert len(here.journal.of(Event.ACCEPT_RESUMED)) == 1

@@ -34,7 +34,7 @@ class Holder:
     name: str = ""
     recallable_since: float | None = None
     streaming: bool = False
-    known: bool = False
+    good: bool = False
     recalled: int = 0
 
     def recall(self) -> None:
@@ -256,10 +256,10 @@ async def test_a_rush_of_strangers_leaves_places_for_senders_with_a_good_record(
         here.pool.reserve(0.25)
         places = [here.place() for _ in range(6)]
         strangers = [here.waiter() for _ in range(2)]
-        known = here.place(holder=Holder(known=True))
+        known = here.place(holder=Holder(good=True))
         assert here.first.open == 7
-        here.place(holder=Holder(known=True))
-        late = here.waiter(holder=Holder(known=True))
+        here.place(holder=Holder(good=True))
+        late = here.waiter(holder=Holder(good=True))
         here.pool.give_back(places[0])
         assert late.place is not None, "strangers in line hold up a sender with a good record"
         here.pool.give_back(places[1])
@@ -274,7 +274,7 @@ async def test_places_that_are_not_kept_go_to_whoever_came_first(mock_clock: Moc
         here.pool.reserve(0.2)
         places = [here.place() for _ in range(4)]
         stranger = here.waiter()
-        known = here.waiter(holder=Holder(known=True))
+        known = here.waiter(holder=Holder(good=True))
         here.pool.give_back(places[0])
         assert [stranger.arrived.is_set(), known.arrived.is_set()] == [True, False]
 
@@ -284,13 +284,13 @@ async def test_a_warm_connection_does_not_hand_on_a_place_that_is_kept(mock_cloc
         here.pool.reserve(0.25)
         first, *_ = [here.place() for _ in range(3)]
         stranger = here.waiter()
-        kept = here.place(holder=Holder(known=True))
+        kept = here.place(holder=Holder(good=True))
         assert not here.keep(kept), "its place is one of those that are kept, and a stranger would get it"
         assert not stranger.arrived.is_set()
         assert here.keep(first)
         assert stranger.place is not None
         assert stranger.place.warm is not None
-        last = here.place(holder=Holder(known=True))
+        last = here.place(holder=Holder(good=True))
         assert not here.keep(last)
         assert here.first.open == 3
 
@@ -302,7 +302,7 @@ async def test_whether_somebody_is_known_is_asked_only_where_places_are_short(mo
         asked = 0
 
         @property
-        def known(self) -> bool:
+        def good(self) -> bool:
             self.asked += 1
             return False
 

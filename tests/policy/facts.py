@@ -39,9 +39,9 @@ def message(*, size: int = 100, bare: bool = False, dots: bool = False, received
     return Evidence(Stage.MESSAGE, Dialogue("testsession", "192.0.2.10", message=facts))
 
 
-def errors(number: int) -> Evidence:
+def errors(number: int, *, hurried: bool = False) -> Evidence:
     """Return what is known of a client that made errors."""
-    return Evidence(Stage.PROTOCOL, Dialogue("testsession", "192.0.2.10", errors=number))
+    return Evidence(Stage.PROTOCOL, Dialogue("testsession", "192.0.2.10", errors=number, hurried=hurried))
 
 
 def nothing(stage: Stage) -> Evidence:

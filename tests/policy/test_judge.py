@@ -1,6 +1,7 @@
 """The judge: findings folded in the order of configuration; a crash accepts nothing by accident."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
 
 import pytest
 
@@ -257,3 +258,20 @@ def test_nor_do_points_of_a_score_that_were_lifted_for_another() -> None:
     for names in (("victim",), ("postmaster", "victim")):
         assert isinstance(_in_turn(policy, *names), Refused)
     assert isinstance(_in_turn(policy, "postmaster"), Accepted)
+
+
+@pytest.mark.parametrize(
+    ("exemption", "spared"),
+    [
+        (Exemption(Match((ip_network("192.0.2.0/24"),))), True),
+        (Exemption(Match((ip_network("192.0.2.0/24"),)), frozenset({"hello"})), False),
+        (Exemption(Match((ip_network("192.0.2.0/24"),), recipients=Patterns(["postmaster@*"]))), False),
+        (Exemption(Match(recipients=Patterns(["postmaster@*"]))), False),
+        (Exemption(Match((ip_network("198.51.100.0/24"),))), False),
+    ],
+)
+def test_who_is_exempt_from_everything_whatever_he_sends(exemption: Exemption, spared: bool) -> None:
+    policy = Policy((), exemptions=(Exemption(Match((ip_network("203.0.113.0/24"),))), exemption))
+    assert policy.spares("192.0.2.1") is spared
+    assert not policy.spares("")
+    assert not Policy(()).spares("192.0.2.1")

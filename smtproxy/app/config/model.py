@@ -19,6 +19,7 @@ from smtproxy.app.config.domains import checked_domain
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
+from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import Recipients
@@ -197,6 +198,7 @@ class Config(BaseModel):
     ] = ()
     policy: Annotated[tuple[PolicyBlock, ...], LIST, Field(description="Other settings of judgements, for some.")] = ()
     governor: Governor = Field(default=Governor(), description="Keeps a check that goes mad from refusing for good.")
+    overload: Overload = Field(default=Overload(), description="What happens when there is too much to do.")
     tarpit: Tarpit = Field(default=Tarpit(), description="How long the action tarpit delays, and how many at once.")
     backends: Annotated[
         dict[Annotated[str, AfterValidator(checked_name)], Backend],

@@ -18,13 +18,16 @@ class ProtocolErrorsOptions:
     """Above this the session ends."""
     delay: float = 1.0
     """Seconds."""
+    hurried: int = 3
+    """In place of `hard`, where it is less, for clients without a good record while we have too much to do."""
 
 
 def protocol_errors(options: ProtocolErrorsOptions, evidence: Evidence) -> Finding | None:
     """Find clients with too many errors."""
-    errors = evidence.dialogue.errors
-    if errors > options.hard:
-        return Finding(Reason.ERRORS_HARD, {"errors": errors}, action=Action.DROP)
+    errors, hurried = evidence.dialogue.errors, evidence.dialogue.hurried
+    if errors > options.hard or (hurried and errors > options.hurried):
+        saw = {"errors": errors, "hurried": True} if hurried else {"errors": errors}
+        return Finding(Reason.ERRORS_HARD, saw, action=Action.DROP)
     if errors > options.soft:
         return Finding(Reason.ERRORS_SOFT, {"errors": errors}, action=Action.OBSERVE, delay=options.delay)
     return None

@@ -33,6 +33,21 @@ def test_the_numbers_are_settings() -> None:
     assert finding.delay == 7.0
 
 
+@pytest.mark.parametrize(("number", "found"), [(3, None), (4, {"errors": 4, "hurried": True})])
+def test_in_a_hurry_there_is_less_patience(number: int, found: object) -> None:
+    finding = protocol_errors(ProtocolErrorsOptions(), errors(number, hurried=True))
+    assert (None if finding is None else finding.saw) == found
+    assert finding is None or finding.action is Action.DROP
+    assert protocol_errors(ProtocolErrorsOptions(), errors(number)) is None
+
+
+def test_a_hurry_gives_nobody_more_patience() -> None:
+    options = ProtocolErrorsOptions(soft=1, hard=2, hurried=9)
+    finding = protocol_errors(options, errors(3, hurried=True))
+    assert finding is not None
+    assert finding.action is Action.DROP
+
+
 def test_it_is_a_duty() -> None:
     assert CHECK.duty
     assert CHECK.stages == {Stage.PROTOCOL}
