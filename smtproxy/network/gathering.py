@@ -232,7 +232,7 @@ class Gathering:
 
     @property
     def good(self) -> bool:
-        """Whether the client is exempt, or has a good history as far as it is known here, or a domain that it has proven."""
+        """Whether the client is exempt, or has a good history as far as is known here, or a domain it has proven."""
         client = self._dialogue.client
         if self._policy.spares(client):
             return True
