@@ -18,6 +18,7 @@ from smtproxy.wire.paths import Path
 
 TEXT = """
 server.hostname = "mx.example.org"
+greylist.action = "off"
 [[listeners]]
 bind = ["127.0.0.1:0"]
 backend = "b"
