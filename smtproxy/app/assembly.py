@@ -44,6 +44,7 @@ from smtproxy.policy.checks import (
 )
 from smtproxy.policy.exemptions import Exemption, Match
 from smtproxy.policy.findings import Action, CheckSpec
+from smtproxy.policy.greylist import Greylisting
 from smtproxy.policy.judge import Check, Override, Policy, Thresholds
 from smtproxy.policy.overload import Overload, OverloadSettings
 from smtproxy.policy.patterns import Patterns
@@ -109,8 +110,16 @@ def policy(config: Config, listener: Listener) -> Policy:
             for block in config.policy
         ),
         thresholds=Thresholds(score.tarpit or None, score.defer or None, score.reject or None),
+        greylisting=_greylisting(config),
         soft_bounce=config.soft_bounce,
     )
+
+
+def _greylisting(config: Config) -> Greylisting | None:
+    table, least = config.greylist, config.score.greylist
+    if table.action == "off" or not least:
+        return None
+    return Greylisting(least, table.windows, observe=table.action == "observe")
 
 
 def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, ...]:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pydantic import BaseModel
 
 from smtproxy.app.config.checks import Checks, Judgement
-from smtproxy.app.config.profiles import PROFILES, SCORES, Profile
+from smtproxy.app.config.profiles import GREYLISTING, PROFILES, SCORES, Profile
 from smtproxy.app.config_reference import WIDTH, folded, rows
 from smtproxy.policy import facts
 from smtproxy.policy.checks import CHECKS
@@ -54,6 +54,12 @@ everywhere: a broken source never turns into lost mail.
 
 **Exempt** somebody from judgements by `[[exemptions]]` (clients, proven senders, recipients; some checks or all),
 or give them other settings by `[[policy]]`. Nobody is exempt from a duty.
+
+**Greylisting** (`[greylist]`, `score.greylist`): where the sum is high enough at RCPT, nothing else refuses, and the
+sender is unknown, it hears 450 4.7.1 once and is let through when it comes again. Who the sender is: the domain that
+SPF proves, else the organisation of the confirmed reverse name (unless a provider gives it to its customers), else
+the network. Nobody is asked who has a good record, has come again before, or is known to come again badly; and
+nobody where that cannot be told. `[[exemptions]]` with `checks = ["greylist"]` lift it.
 """
 _RULES = f"""\
 ## Rules of your own
@@ -115,7 +121,8 @@ def _summary() -> str:
         for profile, thresholds in SCORES.items()
     )
     about = "`profile` says what judgements do where the file says nothing; what it says of a check wins. "
-    about = folded(f"{about}{scores}, unless the file has a `[score]`.")
+    grey = "; ".join(f"`{name.value}` {action} from {least:g} on" for name, (action, least) in GREYLISTING.items())
+    about = folded(f"{about}{scores}, unless the file has a `[score]`. Greylisting: {grey}.")
     return f"## At a glance\n\n{about}\n{head}{''.join(lines)}"
 
 

@@ -21,6 +21,7 @@ from smtproxy.app.config.backends import Backend
 from smtproxy.app.config.bounds import MINIMA, ORDER, bounds_table
 from smtproxy.app.config.checks import DUTIES, Checks, Judgement
 from smtproxy.app.config.dns import Dns
+from smtproxy.app.config.greylist import Greylist
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.listeners import LATEST_COMMIT, Listener
@@ -34,7 +35,17 @@ from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, Le
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
-from smtproxy.app.config.units import LARGEST, LONGEST, octets, pause, seconds, show_octets, show_seconds
+from smtproxy.app.config.units import (
+    LARGEST,
+    LONGEST,
+    LONGEST_MEMORY,
+    long_time,
+    octets,
+    pause,
+    seconds,
+    show_octets,
+    show_seconds,
+)
 from smtproxy.session.limits import Limits
 
 WIDTH = 120
@@ -86,6 +97,7 @@ def document() -> str:
             _section("[sample]", Sample, whole["sample"].description),
             _section("The top of the file", Config, "Settings that stand in front of the first table."),
             _section("[score]", Score, Score.__doc__),
+            _section("[greylist]", Greylist, Greylist.__doc__),
             _section("[[exemptions]]", Exemption, Exemption.__doc__),
             _section("[[policy]]", PolicyBlock, PolicyBlock.__doc__),
             _section("[governor]", Governor, Governor.__doc__),
@@ -178,9 +190,13 @@ def rows(model: type[BaseModel], prefix: str = "", without: frozenset[str] = fro
         elif isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from rows(inner, f"{prefix}{name}.")
         else:
-            default = "(of the profile)" if issubclass(model, Judgement) and name == "action" else _default(field)
+            default = "(of the profile)" if _of_profile(model, name) else _default(field)
             cells = (f"`{prefix}{name}`", _kind(field), default, field.description or "")
             yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _of_profile(model: type[BaseModel], name: str) -> bool:
+    return name == "action" if issubclass(model, Judgement | Greylist) else (model, name) == (Score, "greylist")
 
 
 def _kind(field: FieldInfo) -> str:
@@ -194,6 +210,8 @@ def _kind(field: FieldInfo) -> str:
         return "list"
     if _is_read_by(field, seconds):
         return "duration"
+    if _is_read_by(field, long_time):
+        return f"duration, up to {show_seconds(LONGEST_MEMORY)}"
     if _is_read_by(field, pause):
         return "duration or `0`"
     if kind is float or float in get_args(kind):

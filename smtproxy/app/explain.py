@@ -13,6 +13,8 @@ from smtproxy.app.recordings import Recording
 from smtproxy.app.replay import Bench
 from smtproxy.app.single_changes import changes, lets_in
 from smtproxy.policy.evidence import Fact, Known
+from smtproxy.policy.facts import GREYLIST as GREYLIST_FACT
+from smtproxy.policy.greylist import NAME as GREYLIST
 from smtproxy.policy.recording import ACCEPTED, Recorded
 from smtproxy.policy.rules.check import PREFIX
 
@@ -118,6 +120,8 @@ def _weight(check: str, config: Config) -> float:
 
 
 def _ways_in(recording: Recording, one: Recorded, by: str, config: Config) -> Iterator[str]:
+    if by == GREYLIST:
+        yield from _comes_again(one)
     found = [
         change.words for change in changes(one.evidence, config) if lets_in(change, recording.listener, one, config)
     ]
@@ -128,3 +132,10 @@ def _ways_in(recording: Recording, one: Recorded, by: str, config: Config) -> It
         yield f"  {by} is a duty: no exemption and no action lifts it"
     else:
         yield "  no single change would have let it in"
+
+
+def _comes_again(one: Recorded) -> Iterator[str]:
+    """Say that nothing has to be done."""
+    fact = one.evidence.get(GREYLIST_FACT)
+    key = fact.value.key if isinstance(fact, Known) else "the sender"
+    yield f"  nothing has to be done: {key} is let through, for all its mail, as soon as its server comes again in time"

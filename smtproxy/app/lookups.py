@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -30,12 +31,17 @@ from smtproxy.network.gathering import Sources
 from smtproxy.network.inquiry import AnyLookup, Inquiry
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
-from smtproxy.policy.acquaintances import Acquaintances, Forgetful, Remembering
+from smtproxy.policy.acquaintances import Acquaintances, Forgetful
 from smtproxy.policy.governor import Governor, GovernorSettings
+from smtproxy.policy.greylist import GreylistMemory
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.results import results_field
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Journal
+from smtproxy.stores.at_hand import AtHand as AtHandOfStore
+
+if TYPE_CHECKING:
+    from smtproxy.lookups.greylist import Greylisted
 
 
 def dns_settings(config: Config) -> DnsSettings:
@@ -114,7 +120,7 @@ def sources(
     *more: AnyLookup,
     heard: Callable[[Mapping[str, object]], None] | None = None,
     workers: int = 1,
-    remembering: Remembering | None = None,
+    remembering: AtHandOfStore | None = None,
 ) -> Sources:
     """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
 
@@ -125,8 +131,11 @@ def sources(
     offset = time.time_ns() / 1e9 - trio.current_time()
     table = config.governor
     governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
+    acquaintances = Acquaintances(remembering or Forgetful())
+    looked_up = (*_lookups(config, resolver, nursery, journal), *more) if asks(policies) else ()
+    greylist = _greylist(config, remembering, acquaintances) if asks(policies) else None
     return Sources(
-        {one.key.name: one for one in (*_lookups(config, resolver, nursery, journal), *more)} if asks(policies) else {},
+        {one.key.name: one for one in (*looked_up, *([] if greylist is None else [greylist.lookup]))},
         nursery,
         AtHand(resolver),
         partial(BudgetedResolver, resolver, config.dns.per_lookup),
@@ -136,8 +145,16 @@ def sources(
         memory=Memory(config.bounds.body_memory_total // workers),
         results=partial(results_field, authserv_id=config.server.hostname),
         governor=governor if table.enabled else None,
-        acquaintances=Acquaintances(remembering or Forgetful()),
+        acquaintances=acquaintances,
+        greylist=None if greylist is None else greylist.memory,
     )
+
+
+def _greylist(config: Config, remembering: AtHandOfStore | None, known: Acquaintances) -> "Greylisted":
+    from smtproxy.lookups.greylist import Forgetful, Greylisted  # noqa: PLC0415 - it reads the public suffix list
+
+    shelf = remembering or Forgetful()
+    return Greylisted(GreylistMemory(shelf, config.greylist.windows), shelf, known.good)
 
 
 def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, journal: Journal) -> list[AnyLookup]:

@@ -245,7 +245,8 @@ def _surprises(config: Config) -> Iterator[str]:
     if acting in ([], ["not_smtp"]) and not config.rules:
         yield "no judgement refuses any mail: all of them observe"
     scoring = [name for name, action in actions.items() if action is Action.SCORE]
-    if scoring and not any(value for _, value in config.score):
+    asks = config.greylist.action == "defer"
+    if scoring and not any(value for name, value in config.score if name != "greylist" or asks):
         yield f"{', '.join(scoring)} add to a score, and nothing follows from it: [score] has no threshold"
 
 
@@ -264,6 +265,7 @@ def _judging(config: Config) -> list[tuple[str, str]]:
     score, governor = config.score, config.governor
     given = [f"{name} from {value:g} on" for name, value in score if value]
     rows = [("score", ", ".join(given) or "never: nothing follows from a sum")]
+    rows.append(("greylist", _greylist(config)))
     if config.soft_bounce:
         rows.append(("soft_bounce", "nothing is refused for good: 4xx wherever it would be 5xx"))
     watch = f"a check is not believed above {governor.factor} times its usual odds in {show_seconds(governor.window)}"
@@ -281,6 +283,17 @@ def _judging(config: Config) -> list[tuple[str, str]]:
         ]
         rows.append((f"policy {block.name}", f"for {_whom(block)}: {', '.join(changes) or 'nothing else'}"))
     return rows
+
+
+def _greylist(config: Config) -> str:
+    table, least = config.greylist, config.score.greylist
+    if table.action == "off" or not least:
+        return "OFF" if least else "never: [score] greylist is 0"
+    wait, within = show_seconds(table.wait), show_seconds(table.retry_within)
+    who = f"who is unknown, with a sum of {least:g}"
+    if table.action == "observe":
+        return f"observed: {who} would be asked to come again after {wait}"
+    return f"{who}, is asked to come again after {wait}, within {within}; passes for {show_seconds(table.passes_for)}"
 
 
 def _whom(block: Exemption | PolicyBlock) -> str:

@@ -16,6 +16,7 @@ from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import (
     DMARC,
     FACTS,
+    GREYLIST,
     HELLO_NAME,
     RECIPIENT,
     REVERSE_NAME,
@@ -23,6 +24,7 @@ from smtproxy.policy.facts import (
     SPF,
     SPF_HELLO,
     Dmarc,
+    Greylist,
     HelloName,
     Listings,
     RecipientEntry,
@@ -31,6 +33,7 @@ from smtproxy.policy.facts import (
     Spf,
 )
 from smtproxy.policy.findings import Action, OnError
+from smtproxy.policy.greylist import PASSED
 from smtproxy.policy.recording import ACCEPTED, Recorded
 
 
@@ -66,6 +69,8 @@ def changes(evidence: Evidence, config: Config) -> Iterator[Change]:
                 yield Change(f'on_error = "pass" in rule {rule.name}', _with_rule(number, "on_error", OnError.PASS))
     if any((config.score.defer, config.score.reject)):
         yield Change("[score] without thresholds", lambda one: one.model_copy(update={"score": type(one.score)()}))
+    if config.greylist.action == "defer" and config.score.greylist:
+        yield Change('greylist.action = "observe"', _greylist_observed)
     yield from _exemptions(evidence)
     yield from _other_facts(evidence)
     if evidence.demoted:
@@ -73,6 +78,10 @@ def changes(evidence: Evidence, config: Config) -> Iterator[Change]:
             "no check demoted by the governor",
             evidence=lambda one: Evidence(one.stage, one.dialogue, one.facts, one.standing),
         )
+
+
+def _greylist_observed(config: Config) -> Config:
+    return config.model_copy(update={"greylist": config.greylist.model_copy(update={"action": "observe"})})
 
 
 def _with_check(name: str, setting: str, value: object) -> Callable[[Config], Config]:
@@ -158,6 +167,7 @@ _BETTER: Mapping[str, tuple[str, Callable[[Evidence], object]]] = {
         lambda one: SenderDomain(exists=True, exchangers=(_NAME,), addresses=(_client(one),)),
     ),
     DMARC.name: ("pass", lambda one: Dmarc("pass", _sender(one), aligned="spf")),
+    GREYLIST.name: ("came again before", lambda _: Greylist("", None, PASSED)),
     RECIPIENT.name: ("exists", lambda _: RecipientEntry(exists=True)),
 }
 """What a sender, or the owner of a list, would have to mend: the fact as it is with honest mail that is in order."""

@@ -22,6 +22,7 @@ from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
 from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import FACTS, Key, Scope
 from smtproxy.policy.governor import Change, Governor
+from smtproxy.policy.greylist import GreylistMemory
 from smtproxy.policy.judge import Policy, Wanted
 from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
@@ -80,6 +81,8 @@ class Sources:
     """For messages that are looked at and were not in memory: many large ones would be the end of the worker."""
     governor: Governor | None = None
     acquaintances: Acquaintances = field(default_factory=lambda: Acquaintances(Forgetful()))
+    greylist: GreylistMemory | None = None
+    """Learns who was asked to come again; None: nobody is."""
 
 
 class _Flight:
@@ -460,6 +463,8 @@ class Gathering:
             self._call_off((Scope.MESSAGE,))
         if sources.governor is not None:
             self._govern(evidence, verdict, sources, sources.governor)
+        if sources.greylist is not None:
+            sources.greylist.learn(evidence, verdict, self.now)
         if self._docket is not None and stage not in (Stage.CONNECT, Stage.HELLO):
             self._docket.note(evidence, verdict)
         elif isinstance(verdict, Refused):

@@ -213,6 +213,19 @@ class RecipientEntry:
     """Name of the [[policy]] block that the entry asks for; empty: by its address."""
 
 
+@value
+class Greylist:
+    """What is remembered of a sender that may have to come again."""
+
+    key: str
+    """Who it is: a domain that SPF proves, the organisation of the client's confirmed name, or the client's network."""
+    waited: float | None = None
+    """Seconds since it was first told to come again, as this sender and to this domain; None: it was not, or too long
+    ago."""
+    spared: str = ""
+    """Why it need not: passed | good_record | retries_badly; empty: nobody knows it."""
+
+
 REVERSE_NAME = Key("reverse_name", Scope.SESSION, ReverseName, "names of the client's address")
 LISTED_CLIENT = Key("listed_client", Scope.SESSION, Listings, "lists that have the client's address")
 LISTED_REVERSE_NAME = Key("listed_reverse_name", Scope.SESSION, Listings, "lists that have its confirmed name")
@@ -223,6 +236,7 @@ SENDER_DOMAIN = Key("sender_domain", Scope.TRANSACTION, SenderDomain, "what the 
 LISTED_SENDER = Key("listed_sender", Scope.TRANSACTION, Listings, "lists that have the sender's domain")
 SPF = Key("spf", Scope.TRANSACTION, Spf, "SPF of MAIL FROM (of the hello name for the null path)")
 RECIPIENT = Key("recipient", Scope.RECIPIENT, RecipientEntry, "what the sources of recipients say")
+GREYLIST = Key("greylist", Scope.RECIPIENT, Greylist, "whether the sender has come again before")
 HEADER = Key("header", Scope.MESSAGE, HeaderBlock, "what the header block looks like")
 DKIM = Key("dkim", Scope.MESSAGE, Signatures, "DKIM signatures")
 ARC = Key("arc", Scope.MESSAGE, Arc, "the ARC chain")
@@ -241,6 +255,7 @@ FACTS: Mapping[str, Key[Any]] = {
         LISTED_SENDER,
         SPF,
         RECIPIENT,
+        GREYLIST,
         HEADER,
         DKIM,
         ARC,

@@ -6,16 +6,20 @@ crashes accepts nothing by accident: a duty defers, a judgement does what its `o
 
 What is found at CONNECT, HELLO and MAIL is spoken at RECIPIENT, unless a check is `early`: so that hello, sender and
 recipient are in the log, a recipient can be exempt, and the facts have time to come. Such checks are asked again there.
+
+Greylisting (`greylist.py`) comes last at RECIPIENT: only where nothing else refuses is a client asked to come again.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from smtproxy.policy import greylist
 from smtproxy.policy.evidence import Evidence
 from smtproxy.policy.exemptions import Exemption, Match, is_from
-from smtproxy.policy.facts import FACTS, Key, Scope
+from smtproxy.policy.facts import FACTS, GREYLIST, REVERSE_NAME, SPF, Key, Scope
 from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
+from smtproxy.policy.greylist import Greylisting
 from smtproxy.policy.replies import TABLE, Phrasebook, Reason, deferred, dropped, rejected
 from smtproxy.session.tarpit import TarpitSettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
@@ -153,6 +157,7 @@ class Policy:
         "_base",
         "_by_recipient",
         "_exemptions",
+        "_greylisting",
         "_overrides",
         "_soft",
         "_tables",
@@ -170,11 +175,12 @@ class Policy:
         exemptions: tuple[Exemption, ...] = (),
         overrides: tuple[Override, ...] = (),
         thresholds: Thresholds | None = None,
+        greylisting: Greylisting | None = None,
         soft_bounce: bool = False,
     ) -> None:
         """Take the checks in the order in which their findings are to be folded; `tarpit`: seconds of that action.
 
-        The first of the overrides that matches puts its checks in the place of these.
+        The first of the overrides that matches puts its checks in the place of these. `greylisting`: None: never.
         """
         self._tarpit = tarpit
         self._thresholds = thresholds or Thresholds()
@@ -189,9 +195,10 @@ class Policy:
         self._base = _Table("", checks, scoring=scoring)
         self._overrides = tuple((one.match, _Table(one.name, one.checks, scoring=scoring)) for one in overrides)
         self._tables = (self._base, *(table for _, table in self._overrides))
-        self._asks = any(
-            row.check.spec.needs for table in self._tables for rows in table.asked.values() for row in rows
-        )
+        every = [row.check for table in self._tables for rows in table.asked.values() for row in rows]
+        # Where no check adds to the sum nobody is ever asked to come again, and nothing is looked up for it.
+        self._greylisting = greylisting if greylisting and any(_adds(one, greylisting) for one in every) else None
+        self._asks = self._greylisting is not None or any(one.spec.needs for one in every)
 
     # What is to be known
 
@@ -210,6 +217,8 @@ class Policy:
         for table in self._tables:
             for rows in table.asked.values():
                 keys.update(key for row in rows if not self._spared(row.check, kind) for key in row.check.spec.needs)
+        if self._greylists(kind):
+            keys.update((GREYLIST, REVERSE_NAME, SPF))
         if keys:
             keys.update(key for one in self._exemptions for key in one.match.needs)
         by_scope = {
@@ -235,6 +244,8 @@ class Policy:
     def _turn_of(self, table: _Table, stage: Stage, kind: _Kind) -> _Turn:
         rows = tuple(row for row in table.asked[stage] if not (row.check.spec.needs and self._spared(row.check, kind)))
         keys = {key for row in rows if not row.quiet for key in row.check.spec.needs}
+        if stage is Stage.RECIPIENT and self._greylists(kind):
+            keys.add(GREYLIST)
         if stage in (Stage.RECIPIENT, Stage.MESSAGE):
             keys.update(key for one in self._exemptions for key in one.match.needs)
         return _Turn(rows, frozenset(key.name for key in keys if _by_then(key, stage)))
@@ -251,9 +262,14 @@ class Policy:
     def _spared(self, check: Check, kind: _Kind) -> bool:
         """Whether a client is exempt from a check whatever it sends: then nothing is looked up for it."""
         spec = check.spec
-        return not spec.duty and any(
-            exempt and one.covers(spec.name, lists=spec.lists) for one, exempt in zip(self._alone, kind, strict=True)
-        )
+        return not spec.duty and self._exempt(spec.name, kind, lists=spec.lists)
+
+    def _exempt(self, name: str, kind: _Kind, *, lists: bool = False) -> bool:
+        return any(exempt and one.covers(name, lists=lists) for one, exempt in zip(self._alone, kind, strict=True))
+
+    def _greylists(self, kind: _Kind) -> bool:
+        """Whether clients of a kind may be asked to come again."""
+        return self._greylisting is not None and not self._exempt(greylist.NAME, kind)
 
     def _table(self, evidence: Evidence) -> _Table:
         return self._table_for(evidence, _concerned(evidence)) if self._overrides else self._base
@@ -315,7 +331,7 @@ class Policy:
         check, spec = row.check, row.check.spec
         action = finding.action or check.action
         if not spec.duty:
-            lifted = self._lifted(check, evidence)
+            lifted = "" if check.action is Action.OBSERVE else self._lifted(spec.name, evidence, lists=spec.lists)
             if lifted:
                 applied, because = Action.OBSERVE, f"exempt: {lifted}"
         if not row.speaks and applied is not Action.OBSERVE:
@@ -326,11 +342,9 @@ class Policy:
             applied, because = Action.DEFER, "soft_bounce"
         return _Found(check, finding, action, applied, because, row.quiet)
 
-    def _lifted(self, check: Check, evidence: Evidence) -> str:
-        if check.action is Action.OBSERVE or not self._exemptions:
-            return ""
+    def _lifted(self, name: str, evidence: Evidence, *, lists: bool = False) -> str:
         for one in self._exemptions:
-            if one.covers(check.spec.name, lists=check.spec.lists):
+            if one.covers(name, lists=lists):
                 why = one.match.why(evidence, _concerned(evidence))
                 if why:
                     return why
@@ -353,12 +367,53 @@ class Policy:
                 delay += self._tarpit
             elif _ORDER[applied] > _ORDER[action]:
                 action, by, finding = applied, SCORE, Finding(Reason.SCORE_REACHED)
+        if stage is Stage.RECIPIENT and action not in _REFUSING and self._greylisting is not None:
+            suspicion = sum(_suspicion(one, self._greylisting) for one in found)
+            if suspicion >= self._greylisting.least:
+                again, note = self._greylisted(self._greylisting, evidence, suspicion)
+                notes = (*notes, note)
+                if again is not None:
+                    action, by, finding = Action.DEFER, greylist.NAME, again
         if action not in _REFUSING:
             return Accepted(stage, notes, delay)
         return Refused(stage, _reply(stage, finding, action, phrases), by, notes, delay, drop=action is Action.DROP)
 
+    def _greylisted(
+        self, greylisting: Greylisting, evidence: Evidence, suspicion: float
+    ) -> tuple[Finding | None, Mapping[str, object]]:
+        """Return what a suspicious client is to hear (None: nothing), and the note."""
+        finding, why_not = greylist.judge(greylisting, evidence)
+        lifted = self._lifted(greylist.NAME, evidence)
+        if lifted:
+            why_not = f"exempt: {lifted}"
+        action = Action.OBSERVE if greylisting.observe else Action.DEFER
+        note: dict[str, object] = {
+            "check": greylist.NAME,
+            "stage": evidence.stage.value,
+            "reason": finding.reason.value,
+            "action": action.value,
+            "sum": round(suspicion, 3),
+        }
+        if why_not:
+            note.update(applied=Action.OBSERVE.value, because=why_not)
+        note.update(finding.saw)
+        return finding if action is Action.DEFER and not why_not else None, note
+
     def _notes(self, stage: Stage, found: list[_Found]) -> tuple[Mapping[str, object], ...]:
         return tuple(_note(stage, one) for one in found if not one.quiet)
+
+
+def _adds(check: Check, greylisting: Greylisting) -> bool:
+    """Whether what a check finds may make a client suspicious."""
+    acts = check.action is Action.SCORE or (greylisting.observe and check.action is Action.OBSERVE)
+    return acts and not check.spec.duty and not check.spec.stages.isdisjoint(_UP_TO_RECIPIENT)
+
+
+def _suspicion(one: _Found, greylisting: Greylisting) -> float:
+    """Return what a finding adds to the sum; what was lifted, or could not be told, adds nothing."""
+    if not _adds(one.check, greylisting) or one.because or one.applied is not one.action:
+        return 0.0
+    return one.finding.points * one.check.weight
 
 
 def _can_be_demoted(check: Check) -> bool:

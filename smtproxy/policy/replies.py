@@ -75,6 +75,7 @@ class Reason(Enum):
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
     SCORE_REACHED = "score_reached"
+    GREYLISTED = "greylisted"
     OTHER_POLICY = "other_policy"
 
 
@@ -243,6 +244,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
     Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),
+    Reason.GREYLISTED: Wording(450, "4.7.1", "Not known here yet; mail is taken when it comes again in {} seconds"),
     # RFC 5321 4.5.3.1.10: the sender comes again with those that are left. One reply to the body is for all recipients.
     Reason.OTHER_POLICY: Wording(452, "4.5.3", "Other rules for this recipient; send it in another transaction"),
     Reason.CANNOT_CHECK: Wording(451, "4.4.3", "Mail cannot be checked now; try again later"),

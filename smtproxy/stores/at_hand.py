@@ -25,7 +25,7 @@ Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 
 
 class AtHand:
-    """The store as `policy/acquaintances.py` wants it."""
+    """The store as `policy/acquaintances.py` and `policy/greylist.py` want it."""
 
     __slots__ = ("_beside", "_held", "_here", "_secret", "_store")
 
@@ -79,6 +79,30 @@ class AtHand:
     def marked(self, purpose: str, name: str) -> bool:
         """Return whether it was marked, as far as it is known here."""
         return self._here.get_now(self._key(purpose, name)) is not None
+
+    def put(self, purpose: str, name: str, text: str, seconds: float) -> None:
+        """Keep a text here and elsewhere."""
+        key = self._key(purpose, name)
+        self._here.note_put(key, text, seconds)
+        if self._store.waits:
+            self._store.note_put(key, text, seconds)
+
+    def text(self, purpose: str, name: str) -> str | None:
+        """Return a text that was kept, as far as it is known here."""
+        kept = self._here.get_now(self._key(purpose, name))
+        return None if kept is None else kept.text
+
+    @property
+    def shared(self) -> bool:
+        """Whether other machines may know what this one does not."""
+        return self._store.waits
+
+    async def bring(self, purpose: str, name: str, seconds: float) -> None:
+        """Get a text from where all machines keep it, within the deadline of the store; then it is known here."""
+        key = self._key(purpose, name)
+        kept = await self._store.get(key)
+        if kept is not None:
+            self._here.put_now(key, kept.text, seconds)
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         """Learn what others have counted or marked, beside the session; nothing is taken away by that."""

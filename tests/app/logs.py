@@ -8,7 +8,7 @@ from smtproxy.app.assembly import policy
 from smtproxy.app.config import Config, load
 from smtproxy.app.log.json_lines import JsonLines, Stamp
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
-from smtproxy.policy.facts import Spf
+from smtproxy.policy.facts import Greylist, Spf
 from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
@@ -18,6 +18,7 @@ from smtproxy.wire.paths import Path
 
 TEXT = """
 server.hostname = "mx.example.org"
+greylist.action = "off"
 [[listeners]]
 bind = ["127.0.0.1:0"]
 backend = "b"
@@ -63,8 +64,12 @@ def line(
     spf: str = "pass",
     to: str = "example.org",
     size: int = 100,
+    greylist: str = "",
 ) -> bytes:
-    """One `message` line: a mail from `domain` to a recipient, judged by the configuration; `spf`: "" is unknown."""
+    """One `message` line: a mail from `domain` to a recipient, judged by the configuration; `spf`: "" is unknown.
+
+    `greylist`: the key of a stranger; "": nobody asked.
+    """
     judge, phrases = policy(made, made.listeners[0]), Phrasebook("mx.example.org", f"s{number}")
     recipient, docket = Recipient(Path("b", to)), Docket()
     dialogue = Dialogue(
@@ -75,6 +80,8 @@ def line(
         recipient=recipient,
     )
     facts: dict[str, Fact[Any]] = {"spf": Known(Spf(spf, domain)) if spf else Unknown("timeout")}
+    if greylist:
+        facts["greylist"] = Known(Greylist(greylist))
     asked = Evidence(Stage.RECIPIENT, dialogue, facts)
     docket.note(asked, judge.judge(asked, phrases))
     dialogue.message = MessageFacts(size, bare_newlines=False, dot_line=False, received=1, message_id=None)

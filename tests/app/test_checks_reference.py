@@ -24,6 +24,7 @@ _NOT_OF_A_CHECK = {
     Reason.CANNOT_CHECK,
     Reason.SCORE_REACHED,
     Reason.OTHER_POLICY,
+    Reason.GREYLISTED,
 }
 
 

@@ -13,6 +13,7 @@ from smtproxy.app.config import Config, load
 from smtproxy.app.config.backends import Backend, Idle
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.dns import Dns
+from smtproxy.app.config.greylist import Greylist
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.ldap import LdapRecipients
 from smtproxy.app.config.listeners import Listener
@@ -39,6 +40,7 @@ TABLES = {
     ],
     "[sample]": list(Sample.model_fields),
     "[score]": list(Score.model_fields),
+    "[greylist]": list(Greylist.model_fields),
     "[[exemptions]]": list(Exemption.model_fields),
     "[[policy]]": list(PolicyBlock.model_fields),
     "[governor]": list(Governor.model_fields),

@@ -42,3 +42,18 @@ def test_without_a_configuration_the_record_is_shown(tmp_path: Path) -> None:
     text = "\n".join(explain(found, None))
     assert "550 by rule:spf" in text
     assert "let in" not in text
+
+
+def test_who_is_asked_to_come_again_need_do_nothing(tmp_path: Path) -> None:
+    text = TEXT.replace('greylist.action = "off"', "score.greylist = 1").replace(
+        'hello.action = "reject"', 'hello.action = "score"'
+    )
+    made = config(tmp_path, text)
+    (found,) = recordings(log(line(made, 1, hello="mx.example.org", greylist="example.net")))
+    said = "\n".join(explain(found, made))
+    assert "recipient <b@example.org>: 450 by greylist\n" in said
+    assert "  greylist           found greylisted, action defer; sum 1.0, key example.net" in said
+    assert "  nothing has to be done: example.net is let through, for all its mail" in said
+    ways = said.partition("let in by any one of\n")[2]
+    assert '    greylist.action = "observe"\n' in ways
+    assert "    the fact greylist: came again before\n" in ways

@@ -55,7 +55,7 @@ def test_sample_backend_is_named(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ("", "dkim, dmarc, header need the whole message"),
-        ('[checks.hello]\naction = "score"\n', "hello add to a score, and nothing follows from it"),
+        ('[greylist]\naction = "off"\n', "early_talker, hello, reverse_name, spf add to a score, and nothing follows"),
         (
             '[[lists]]\nname = "l"\nzone = "l.test"\ntest_listed = ""\n',
             "dnsbl refuses for good by l, without test",

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from smtproxy.lookups.greylist import Greylisted
 from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.gathering import Gathering, Sources
 from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
@@ -29,6 +30,7 @@ from smtproxy.policy.facts import (
 )
 from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnError
 from smtproxy.policy.governor import Governor, GovernorSettings
+from smtproxy.policy.greylist import Greylisting, GreylistMemory, Windows
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.replies import Phrasebook, Reason
 from smtproxy.session.dialogue import Dialogue, Hello
@@ -41,6 +43,7 @@ from smtproxy.session.verdicts import Accepted, Refused, Stage
 from smtproxy.wire.paths import Path
 from tests.fakes.journal import FakeJournal
 from tests.fakes.remembering import FakeRemembering
+from tests.fakes.texts import FakeTexts
 
 PASSES = Known(Spf("pass", "sender.example"))
 FAILS = Known(Spf("fail", "sender.example"))
@@ -74,7 +77,13 @@ def _needs(key: Key[Any], *, on_error: OnError = OnError.PASS, stage: Stage = St
 class Bench:
     """A gathering with its lookups, and what happened."""
 
-    def __init__(self, nursery: trio.Nursery, checks: tuple[Check, ...], *lookups: Lookup[Any], **more: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        checks: tuple[Check, ...] | Policy,
+        *lookups: Lookup[Any],
+        **more: Any,  # noqa: ANN401
+    ) -> None:
         self.journal = FakeJournal()
         self.dns = _Dns(at_hand=False)
         self.waiting = Waiting()
@@ -89,7 +98,11 @@ class Bench:
             **more,
         )
         self.gathering = Gathering(
-            Policy(checks), self.dialogue, Phrasebook("mx", "s"), RelaySettings("mx", authserv_id="mx"), self.sources
+            checks if isinstance(checks, Policy) else Policy(checks),
+            self.dialogue,
+            Phrasebook("mx", "s"),
+            RelaySettings("mx", authserv_id="mx"),
+            self.sources,
         )
 
     def _resolver(self) -> Resolver:
@@ -311,6 +324,20 @@ async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: M
         assert (first.reply.code, second.reply.code) == (550, 450)
         (line,) = again.journal.of(Event.CHECK_DEMOTED)
         assert (line["check"], line["good"]) == ("c_spf", 1)
+
+
+async def test_who_was_asked_to_come_again_is_learned() -> None:
+    async with trio.open_nursery() as nursery:
+        kept = FakeTexts()
+        memory = GreylistMemory(kept, Windows())
+        found = Greylisted(memory, kept, lambda *_: False)
+        policy = Policy((replace(_needs(SPF), action=Action.SCORE),), greylisting=Greylisting(1.0))
+        bench = Bench(nursery, policy, _lookup(SPF, FAILS), found.lookup, greylist=memory)
+        bench.begin()
+        first = bench.gathering.judge(Stage.RECIPIENT)
+        assert isinstance(first, Refused)
+        assert first.by == "greylist"
+        assert [purpose for purpose, _ in kept.kept] == ["grey-first"]
 
 
 async def test_whoever_wants_to_hears_of_every_message() -> None:

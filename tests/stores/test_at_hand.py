@@ -98,3 +98,34 @@ async def test_names_are_kept_as_hashes_where_privacy_is_wanted() -> None:
         assert kept.marked("patient", "192.0.2.1")
         assert here.get_now(compose("patient", "192.0.2.1")) is None
         assert here.get_now(compose("patient", private("192.0.2.1", secret))) is not None
+
+
+async def test_texts_alone() -> None:
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, None, nursery.start_soon)
+        kept.put("grey-pass", "example.org", "12.5", DAY)
+        assert (kept.text("grey-pass", "example.org"), kept.shared) == ("12.5", False)
+        assert kept.text("grey-pass", "example.net") is None
+
+
+async def test_a_text_of_another_machine_is_known_here_when_it_was_brought() -> None:
+    store, one, other = shared(), memory_store(), memory_store()
+    async with trio.open_nursery() as nursery:
+        there, here = AtHand(store, one, None, nursery.start_soon), AtHand(store, other, None, nursery.start_soon)
+        there.put("grey-pass", "example.org", "12.5", DAY)
+        assert here.shared
+        assert here.text("grey-pass", "example.org") is None
+        await here.bring("grey-pass", "example.org", DAY)
+        await here.bring("grey-pass", "example.net", DAY)
+        assert here.text("grey-pass", "example.org") == "12.5"
+        assert here.text("grey-pass", "example.net") is None
+
+
+async def test_texts_are_named_by_hashes_where_privacy_is_wanted() -> None:
+    secret = b"0123456789abcdef"
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, secret, nursery.start_soon)
+        kept.put("grey-first", "example.net a@example.net example.org", "12.5", DAY)
+        assert [key.rpartition("/")[2][0] for key, _ in await here.scan("1/grey-first/")] == ["~"]

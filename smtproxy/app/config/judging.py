@@ -13,6 +13,7 @@ from smtproxy.app.config.domains import AddressPattern
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.units import Count, Duration
+from smtproxy.policy.greylist import NAME as GREYLIST
 from smtproxy.policy.rules.check import PREFIX
 
 
@@ -31,21 +32,30 @@ class Score(BaseModel):
 
     model_config = STRICT
     tarpit: Annotated[Threshold, Field(description="From this sum on the answer is delayed. 0: never.")] = 0.0
+    greylist: Annotated[
+        Threshold,
+        Field(
+            description="From this sum on, at RCPT, a client that nobody knows is asked to come again, see [greylist]. "
+            "0: never."
+        ),
+    ] = 0.0
     defer: Annotated[Threshold, Field(description="From this sum on: 4xx. 0: never.")] = 0.0
     reject: Annotated[Threshold, Field(description="From this sum on: 5xx. 0: never.")] = 0.0
 
     @model_validator(mode="after")
     def _in_order(self) -> "Score":
-        given = [one for one in (self.tarpit, self.defer, self.reject) if one]
-        if given != sorted(given):
-            raise ValueError("tarpit must not be above defer, and defer not above reject")
+        for mild in (self.tarpit, self.greylist):
+            given = [one for one in (mild, self.defer, self.reject) if one]
+            if given != sorted(given):
+                raise ValueError("tarpit and greylist must not be above defer, and defer not above reject")
         return self
 
 
 def _judgement(name: str, info: ValidationInfo) -> str:
     if name in DUTIES:
         raise ValueError(f'"{name}" is a duty: nobody is exempt from it')
-    if name not in Checks.model_fields and name not in {PREFIX + rule for rule in survey_of(info).rules}:
+    known = name in Checks.model_fields or name == GREYLIST
+    if not known and name not in {PREFIX + rule for rule in survey_of(info).rules}:
         raise ValueError(f'there is no check "{name}"')
     return name
 
@@ -80,7 +90,7 @@ class Exemption(Whom):
     checks: Annotated[
         tuple[Annotated[str, AfterValidator(_judgement)], ...],
         LIST,
-        Field(description='Names of checks, "rule:NAME" for a rule. Empty: every judgement.'),
+        Field(description='Names of checks, "rule:NAME" for a rule, "greylist". Empty: every judgement.'),
     ] = ()
 
     @model_validator(mode="after")

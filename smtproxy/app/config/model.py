@@ -16,6 +16,7 @@ from smtproxy.app.config.bounds import FromTable
 from smtproxy.app.config.checks import Checks
 from smtproxy.app.config.dns import Dns
 from smtproxy.app.config.domains import checked_domain
+from smtproxy.app.config.greylist import Greylist
 from smtproxy.app.config.judging import Exemption, Governor, PolicyBlock, Score
 from smtproxy.app.config.listeners import Listener
 from smtproxy.app.config.lists import DnsListTable
@@ -188,6 +189,7 @@ class Config(BaseModel):
         default=False, description="Say 4xx wherever smtproxy itself would say 5xx: nothing is refused for good."
     )
     score: Score = Field(default=Score(), description="What follows from a sum of findings.")
+    greylist: Greylist = Field(default=Greylist(), description="Who is suspicious and unknown is asked to come again.")
     default_exemptions: bool = Field(
         default=True,
         description="This machine itself is exempt from all judgements, and postmaster and abuse of every domain from "

@@ -2,8 +2,8 @@
 
 `observe` refuses nothing by judgement: for the first weeks, to see what would happen. `cautious`, the shipped default,
 refuses only what no honest sender does, what could never be answered, and what the administrator's own lists say; where
-honest mail was seen to fail it observes. `strict` is for those who have looked at their log. Duties are the same in all
-three: they are no matter of opinion.
+honest mail was seen to fail it observes, or adds up: three such signs together let an unknown client come again once.
+`strict` is for those who have looked at their log. Duties are the same in all three: they are no matter of opinion.
 """
 
 from collections.abc import Mapping
@@ -48,19 +48,20 @@ PROFILES: Final[Mapping[str, Stance]] = {
         "What speaks HTTP or TLS here brings no mail, and anything milder lets the lines behind be read as commands.",
     ),
     "early_talker": _observed(
-        "observe",
+        "score",
         "reject",
         "A mail server waits for replies, most spam engines do not; but scripts and old devices talk early, too, and "
-        "their mail is somebody's alarm. Look at who they are, exempt them, then refuse.",
+        "their mail is somebody's alarm. Alone it is a sign among others; look at who they are, exempt them, then "
+        "refuse.",
     ),
     "hello": _observed(
-        "observe",
+        "score",
         "score",
         "Honest servers are often misnamed, and RFC 5321 4.1.4 forbids to refuse mail because a name does not lead to "
-        "the client. It is a sign among others, so strict adds it up.",
+        "the client. It is a sign among others, so it is added up.",
     ),
     "reverse_name": _observed(
-        "observe",
+        "score",
         "score",
         "Most spam comes from addresses without a confirmed name, but so does mail of small sites whose provider gives "
         "them none. A sign among others.",
@@ -79,10 +80,10 @@ PROFILES: Final[Mapping[str, Stance]] = {
         "does not answer is no finding.",
     ),
     "spf": _observed(
-        "observe",
+        "score",
         "reject",
         "Forwarded mail fails SPF and is honest (RFC 7208 10.3), and a signature may still prove its sender, which is "
-        "only known when the message is there.",
+        "only known when the message is there. So cautious takes it as a sign among others.",
     ),
     "dkim": _observed(
         "observe",
@@ -122,6 +123,14 @@ PROFILES: Final[Mapping[str, Stance]] = {
 SCORES: Final[Mapping[Profile, Mapping[str, float]]] = {Profile.STRICT: {"reject": 3.0}}
 """Thresholds of [score] that come with a profile: three signs of weight 1 together. A [score] of the file's own is
 taken as it stands."""
+GREYLISTING: Final[Mapping[Profile, tuple[str, float]]] = {
+    Profile.OBSERVE: ("observe", 3.0),
+    Profile.CAUTIOUS: ("defer", 3.0),
+    Profile.STRICT: ("defer", 2.0),
+}
+"""The action of [greylist], and `greylist` in [score], in so many signs of weight 1: a small honest server that is
+misnamed and has no reverse name shows two of them. Where the file defers or refuses from a lower sum on, that counts.
+"""
 
 
 def chosen(document: Mapping[str, Any]) -> Profile:
@@ -135,7 +144,15 @@ def with_profile(document: Mapping[str, Any]) -> dict[str, Any]:
     A table that is wrong is left as it is, for validation to complain of.
     """
     profile, written = chosen(document), document.get("checks", {})
-    laid = {**({"score": SCORES[profile]} if profile in SCORES else {}), **document}
+    laid = {"score": SCORES.get(profile, {}), **document}
+    action, least = GREYLISTING[profile]
+    greylist, score = document.get("greylist", {}), laid["score"]
+    if isinstance(greylist, Mapping):
+        laid["greylist"] = {"action": action, **greylist}
+    if isinstance(score, Mapping):
+        said = [score.get(name) for name in ("defer", "reject")]
+        harder = [one for one in said if isinstance(one, int | float) and one > 0]
+        laid["score"] = {"greylist": min([least, *harder]), **score}
     if isinstance(written, Mapping):
         laid["checks"] = dict(written)
         for name, stance in PROFILES.items():

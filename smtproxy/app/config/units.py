@@ -25,23 +25,35 @@ _WRITTEN: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", re.ASCII)
 LONGEST: Final = 30 * 86400.0
 """Seconds. Nothing here waits for longer than a month; more is a slip of the pen, and `select` has its limits too."""
 
+LONGEST_MEMORY: Final = 400 * 86400.0
+"""Seconds for which something is kept in mind at most: a year, and who writes once a year."""
+
 LARGEST: Final = 2**40
 """Octets, or things that are counted. One TiB: more is a slip of the pen."""
 
 
 def seconds(value: object) -> float:
     """Read a duration of at least a millisecond. Raises ValueError with what is wrong."""
+    return _seconds(value, LONGEST)
+
+
+def long_time(value: object) -> float:
+    """Read how long something is kept in mind, which may be longer than anybody waits. Raises ValueError."""
+    return _seconds(value, LONGEST_MEMORY)
+
+
+def _seconds(value: object, longest: float) -> float:
     match value:
         case bool():
             raise ValueError(_DURATION)
         case int() | float():
-            number = float(value) if abs(value) <= LONGEST else math.inf
+            number = float(value) if abs(value) <= longest else math.inf
         case str() if (written := _WRITTEN.fullmatch(value)) and written[2] in _SECONDS:
             number = float(written[1]) * _SECONDS[written[2]]
         case _:
             raise ValueError(_DURATION)
-    if not 0.001 <= number <= LONGEST:
-        raise ValueError("must be between 1ms and 30d")
+    if not 0.001 <= number <= longest:
+        raise ValueError(f"must be between 1ms and {show_seconds(longest)}")
     return number
 
 
