@@ -24,7 +24,8 @@ usage: ./do COMMAND [ARGUMENT...]
   run        start the proxy with config.toml (-c FILE: another one; Ctrl-C ends it)
   test       run all tests; arguments go to pytest, for example: ./do test tests/wire -x
   lint       ruff, ruff format, mypy --strict and the floors (which module may import which)
-  bench      measure against Postfix's proxy and haproxy, print one table
+  bench      measure against Postfix's proxy and haproxy, print one table; bench simulate: a day of mixed traffic on a
+             virtual clock, to see whom greylisting delays
   smuggling  the long smuggling enumeration (./do test runs the short one)
   mutants    plant known faults in a copy of the code and show that the tests catch each one
   lock       write requirements.txt and requirements-dev.txt anew from pyproject.toml (needs the program uv)
@@ -251,6 +252,11 @@ lint)
     lint
     ;;
 bench)
+    if [[ ${1-} == simulate ]]; then # no server, no package of Debian
+        developed
+        module bench.simulate "${@:2}"
+        exit
+    fi
     mapfile -t wanted < <(names "$root/tests/debian-packages.txt" "$root/bench/debian-packages.txt")
     debian "./do bench" "${wanted[@]}"
     developed
