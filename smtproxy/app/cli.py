@@ -1,6 +1,6 @@
-"""The command line: `smtproxy run`, `check`, `explain`, `replay`, `recipients`. Exit 0, or 2 for a mistake of the
-caller's; 1 where `explain` finds nothing, where `replay` finds a difference or cannot judge all, and where `recipients`
-finds no worker to mend.
+"""The command line: `smtproxy run`, `check`, `explain`, `replay`, `ledger`, `recipients`. Exit 0, or 2 for a mistake of
+the caller's; 1 where `explain` or `ledger` finds nothing, where `replay` finds a difference or cannot judge all, and
+where `recipients` finds no worker to mend.
 
 Must never show a traceback for a mistake in a command line or a configuration.
 """
@@ -85,8 +85,19 @@ def _parser() -> argparse.ArgumentParser:
                 command.add_argument(option, metavar=metavar, help=meaning)
         if name == "replay":
             command.add_argument("--against", metavar="FILE", help="compare with the decisions of this configuration")
+    _add_ledger(commands)
     _add_recipients(commands)
     return parser
+
+
+def _add_ledger(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "say what became of the mails that smtproxy itself deferred, from a log"
+    command = commands.add_parser("ledger", help=text, description=text, allow_abbrev=False)
+    command.set_defaults(do=_ledger)
+    command.add_argument(
+        "--log", default="-", metavar="FILE", help="the log (JSON lines), oldest first; without it standard input"
+    )
+    command.add_argument("--json", action="store_true", help="one JSON object, by check; times in seconds")
 
 
 def _add_recipients(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -176,6 +187,23 @@ def _replay(asked: argparse.Namespace) -> int:
         made = replay(recordings(log, reading), config, against)
     _print([*report(made), *([f"  nothing was there to judge: {reading}"] if not made.lines else [])])
     return NOT_SO if made.differing or made.unverified or not made.judged else 0
+
+
+def _ledger(asked: argparse.Namespace) -> int:
+    import orjson  # noqa: PLC0415 - as above
+
+    from smtproxy.app.ledger import ledger, report  # noqa: PLC0415
+    from smtproxy.app.recordings import Reading, recordings  # noqa: PLC0415
+
+    reading = Reading()
+    with _log(asked.log) as log:
+        made = ledger(recordings(log, reading))
+    if not made.lines:
+        print(f"there is no message in this log: {reading}", file=sys.stderr)
+        return NOT_SO
+    if asked.json:
+        return _print([orjson.dumps({check: one.plain() for check, one in made.accounts.items()}).decode()])
+    return _print(report(made))
 
 
 @contextmanager

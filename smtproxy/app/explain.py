@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.checks import DUTIES
+from smtproxy.app.config.units import show_seconds
 from smtproxy.app.recordings import Recording
 from smtproxy.app.replay import Bench
 from smtproxy.app.single_changes import changes, lets_in
@@ -121,7 +122,7 @@ def _weight(check: str, config: Config) -> float:
 
 def _ways_in(recording: Recording, one: Recorded, by: str, config: Config) -> Iterator[str]:
     if by == GREYLIST:
-        yield from _comes_again(one)
+        yield from _comes_again(one, config)
     found = [
         change.words for change in changes(one.evidence, config) if lets_in(change, recording.listener, one, config)
     ]
@@ -134,8 +135,10 @@ def _ways_in(recording: Recording, one: Recorded, by: str, config: Config) -> It
         yield "  no single change would have let it in"
 
 
-def _comes_again(one: Recorded) -> Iterator[str]:
+def _comes_again(one: Recorded, config: Config) -> Iterator[str]:
     """Say that nothing has to be done."""
     fact = one.evidence.get(GREYLIST_FACT)
     key = fact.value.key if isinstance(fact, Known) else "the sender"
-    yield f"  nothing has to be done: {key} is let through, for all its mail, as soon as its server comes again in time"
+    wait, within = show_seconds(config.greylist.wait), show_seconds(config.greylist.retry_within)
+    yield f"  nothing has to be done: {key} is let through, for all its mail, once it comes again"
+    yield f"  {wait} or more after its first attempt, and within {within}"

@@ -22,6 +22,8 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _TOKEN: Final = re.compile(r"(?=[a-z]*\d[a-z]*\d)[0-9a-z]{8,}|(?=[a-f]*\d)[0-9a-f]{6,}|\d+")
 """A run of letters and digits, one of hexadecimal digits, or a number."""
 _RUN: Final = re.compile(r"#(?:[-+._=]*#)+")
+_DOMAIN_LABELS: Final = 2
+"""Labels at the end of a domain that are somebody's name: two of them with other numbers are two senders."""
 _LONGEST: Final = 256
 """Characters that are looked at; RFC 5321 4.5.3.1.1 has 64 for a local part."""
 
@@ -30,7 +32,10 @@ def reduced(sender: Path) -> str:
     """Return a sender without what may be another one in its next attempt; "<>" for the null path."""
     if sender.is_null:
         return "<>"
-    return f"{_local(sender.mailbox_local.lower()[:_LONGEST])}@{_TOKEN.sub('#', sender.domain_key)}"
+    labels = sender.domain_key.split(".")
+    hosts = [_TOKEN.sub("#", label) for label in labels[:-_DOMAIN_LABELS]]
+    domain = ".".join([*hosts, *labels[-_DOMAIN_LABELS:]])
+    return f"{_local(sender.mailbox_local.lower()[:_LONGEST])}@{domain}"
 
 
 def _local(text: str) -> str:

@@ -53,7 +53,8 @@ def test_who_is_asked_to_come_again_need_do_nothing(tmp_path: Path) -> None:
     said = "\n".join(explain(found, made))
     assert "recipient <b@example.org>: 450 by greylist\n" in said
     assert "  greylist           found greylisted, action defer; sum 1.0, key example.net" in said
-    assert "  nothing has to be done: example.net is let through, for all its mail" in said
+    assert "  nothing has to be done: example.net is let through, for all its mail, once it comes again\n" in said
+    assert "  2m or more after its first attempt, and within 2d\n" in said
     ways = said.partition("let in by any one of\n")[2]
     assert '    greylist.action = "observe"\n' in ways
     assert "    the fact greylist: came again before\n" in ways

@@ -549,6 +549,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "tests/policy/test_judge.py",
     ),
     _one(
+        "greylisting hides a duty",
+        "policy/judge.py",
+        "if stage is Stage.RECIPIENT and action not in _REFUSING and self._greylisting",
+        "if stage is Stage.RECIPIENT and self._greylisting",
+        "tests/policy/test_greylist.py",
+    ),
+    _one(
+        "who came again is asked to come again",
+        "policy/greylist.py",
+        'return finding, "came again" if left <= 0 else ""',
+        'return finding, ""',
+        "tests/policy/test_greylist.py",
+    ),
+    _one(
         "a list believed without its test points",
         "lookups/fuse.py",
         "not self.off and self._lot_at >= answer.at and trio.current_time() - self._points_at <= FRESH",

@@ -29,6 +29,7 @@ def _reduced(text: str) -> str:
         ("bounce-123456_HTML-98765@mailer.example", "bounce-#_html-#@mailer.example"),
         ("010201934be2a7c1-6f0e3c2b-1111-2222-3333-abcdefabcdef-000000@mailer.example", "#@mailer.example"),
         ("m0a1b2c3d4@mailer.example", "#@mailer.example"),
+        ("anna@company24.example", "anna@company24.example"),
         ("bounce@b1.n42.mailer.example", "bounce@b#.n#.mailer.example"),
     ],
 )

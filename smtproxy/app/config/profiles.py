@@ -151,7 +151,7 @@ def with_profile(document: Mapping[str, Any]) -> dict[str, Any]:
         laid["greylist"] = {"action": action, **greylist}
     if isinstance(score, Mapping):
         said = [score.get(name) for name in ("defer", "reject")]
-        harder = [one for one in said if isinstance(one, int | float) and one > 0]
+        harder = [one for one in said if isinstance(one, int | float) and one is not True and one > 0]
         laid["score"] = {"greylist": min([least, *harder]), **score}
     if isinstance(written, Mapping):
         laid["checks"] = dict(written)

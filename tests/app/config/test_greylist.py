@@ -47,6 +47,7 @@ def test_what_the_file_says_wins(tmp_path: Path) -> None:
         ("[greylist]\npasses_for = true\n", "must be a duration"),
         ("[score]\ngreylist = 4\ndefer = 3\n", "tarpit and greylist must not be above defer"),
         ("greylist = 5\n", "greylist"),
+        ("[score]\ndefer = true\n", r"^[^\n]*score.defer: must be a number[^\n]*$"),
     ],
 )
 def test_mistakes(more: str, wrong: str, tmp_path: Path) -> None:
