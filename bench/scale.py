@@ -16,15 +16,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import trio
+
 from bench.client import dialogue, failure_in, reply_of
 from bench.judgement import checks, world
 from bench.meter import memory_kib, settled_cpu_seconds
 from bench.peers import pinning
+from smtproxy.stores.store import Store
 from tests.end_to_end.programs.process import HOST, ProgramError, on_cores, wait_until
 from tests.end_to_end.programs.redis import Redis
 from tests.end_to_end.programs.smtp_sink import SmtpSink
 from tests.end_to_end.programs.smtproxy import Plan, Setting, Smtproxy
 from tests.fakes.name_server import NameServer
+from tests.stores.valkeys import store_on
 
 SESSIONS = 1000
 ROUNDS = 5
@@ -130,6 +134,40 @@ def held(directory: Path, sessions: int = HELD) -> float:
         return (last[-1] - before) / sessions
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of a store on a server: ms of CPU here, ms of waiting; and how many there were a second."""
+
+    cpu: float
+    waited: float
+    rate: float
+
+
+def operation(directory: Path, count: int = 3000) -> Operation:
+    """Measure counts, `AT_ONCE` at once; the server is on the core of the clients, this process on the other one."""
+
+    async def ask(store: Store, number: int) -> None:
+        for turn in range(count // AT_ONCE):
+            await store.count(f"1/delivered/{number}.{turn}.example", 86400.0)
+
+    async def all_of_them() -> Operation:
+        async with store_on(server) as store:
+            cpu, began = time.process_time(), time.monotonic()
+            async with trio.open_nursery() as nursery:
+                for number in range(AT_ONCE):
+                    nursery.start_soon(ask, store, number)
+            cpu, passed = time.process_time() - cpu, time.monotonic() - began
+            if not store.waits:
+                raise ProgramError("the store was lost")
+            return Operation(cpu * 1000 / count, passed * 1000 * AT_ONCE / count, count / passed)
+
+    with ExitStack() as stack:
+        with on_cores(pinning().load):
+            server = stack.enter_context(Redis(directory / "store"))
+        stack.enter_context(on_cores(pinning().proxy))
+        return trio.run(all_of_them)
+
+
 def _steady(last: list[int], pid: int) -> bool:
     """Note how much memory is used; whether it has been the same for a moment."""
     last.append(memory_kib(pid))
@@ -147,6 +185,9 @@ def main() -> int:
         print(f"| {case.name} | {middle:.2f} {spread} | {1000 / middle:.0f} |", flush=True)
     with tempfile.TemporaryDirectory(prefix="smtproxy-scale-") as directory:
         print(f"\nA session that is kept waiting: {held(Path(directory)):.1f} KiB")
+    with tempfile.TemporaryDirectory(prefix="smtproxy-scale-") as directory:
+        one = operation(Path(directory))
+    print(f"An operation of a store on a server: {one.cpu:.2f} ms CPU, {one.waited:.1f} ms, {one.rate:.0f} a second")
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.scale import CASES, Case, held, measure
+from bench.scale import CASES, Case, held, measure, operation
 from tests.end_to_end.programs.process import ProgramError
 
 pytestmark = pytest.mark.end_to_end
@@ -33,3 +33,8 @@ def test_a_session_that_goes_otherwise_is_no_figure(directory: Path) -> None:
     wrong = Case("refused, as it were", [(b"EHLO client.example.net\r\n", b"5")])
     with pytest.raises(ProgramError, match="10 of 10 sessions"):
         measure(directory / "wrong", wrong, sessions=10, rounds=1)
+
+
+def test_an_operation_of_the_store(directory: Path) -> None:
+    found = operation(directory, count=200)
+    assert min(found.cpu, found.waited, found.rate) > 0
