@@ -57,7 +57,8 @@ def world(question: bytes) -> list[bytes]:
     return nobody(question)
 
 
-def _checks(action: str) -> str:
+def checks(action: str) -> str:
+    """Return the tables that give all judgements this action."""
     return LISTS + "".join(f'[checks.{name}]\naction = "{action}"\n' for name in JUDGEMENTS)
 
 
@@ -71,8 +72,8 @@ def measure(directory: Path) -> dict[str, list[float]]:
         proxies = {}
         for number, (name, top, more) in enumerate(
             (
-                ("no judgement", "default_exemptions = false\n", _checks("off")),
-                ("all, facts remembered", "default_exemptions = false\n", _checks("observe")),
+                ("no judgement", "default_exemptions = false\n", checks("off")),
+                ("all, facts remembered", "default_exemptions = false\n", checks("observe")),
                 ("as shipped, this machine exempt", "", LISTS),
             )
         ):

@@ -1,4 +1,4 @@
-"""What lies in `deploy/` is what systemd and nftables take, and fits the program. Nothing is loaded or started."""
+"""What lies in `deploy/` is what systemd, nftables and haproxy take, and fits the program. Nothing is started."""
 
 import configparser
 import re
@@ -110,7 +110,74 @@ def test_nftables_finds_mistakes(tmp_path: Path) -> None:
     assert "smtpp" in _check(file).stderr
 
 
+BALANCED = DEPLOY / "balanced"
+
+
+def test_the_configuration_of_balanced_proxies_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--offline", "-c", str(BALANCED / "config.toml")]) == 0
+    plan = capsys.readouterr().out
+    assert "PROXY protocol     demanded from 172.30.25.2/32" in plan
+    assert "kept               on 172.30.25.3:6379" in plan
+
+
+def _check_haproxy(file: Path) -> subprocess.CompletedProcess[str]:
+    command = [find_program("haproxy", "haproxy"), "-c", "-f", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_haproxy_takes_its_configuration() -> None:
+    checked = _check_haproxy(BALANCED / "haproxy.cfg")
+    assert (checked.returncode, "WARNING" in checked.stderr) == (0, False), checked.stderr
+
+
+def test_haproxy_finds_mistakes(tmp_path: Path) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text((BALANCED / "haproxy.cfg").read_text().replace("leastconn", "leastcon"))
+    assert "leastcon" in _check_haproxy(file).stderr
+
+
+def test_no_balancer_gives_up_before_the_proxy() -> None:
+    """Who cuts a session that waits for the answer to a final dot makes a duplicate."""
+    text = (BALANCED / "haproxy.cfg").read_text()
+    minutes = [
+        int(number)
+        for number in re.findall(r"^ *(?:timeout (?:client|server)|hard-stop-after) (\d+)m$", text, re.MULTILINE)
+    ]
+    assert len(minutes) == 3
+    assert min(minutes) * 60 > END_OF_DATA
+    grace = [
+        int(number) for number in re.findall(r"stop_grace_period: (\d+)m", (BALANCED / "compose.yaml").read_text())
+    ]
+    assert len(grace) == 2
+    assert min(grace) * 60 >= Server.model_fields["drain_timeout"].default + END_OF_DATA
+
+
+def test_the_parts_of_the_balanced_example_fit_together() -> None:
+    compose, haproxy, config, valkey = (
+        (BALANCED / name).read_text() for name in ("compose.yaml", "haproxy.cfg", "config.toml", "valkey.conf")
+    )
+    names = re.findall(
+        r"^  ([a-z-]+):(?: &proxy)?$", compose.partition("services:")[2].partition("\nnetworks:")[0], re.MULTILINE
+    )
+    addresses = dict(zip(names, re.findall(r"ipv4_address: (\S+)", compose), strict=True))
+    assert re.findall(r"server (proxy-[ab]) (\S+):2525", haproxy) == [
+        (name, addresses[name]) for name in ("proxy-a", "proxy-b")
+    ]
+    assert f'proxy_protocol = ["{addresses["balancer"]}"]' in config
+    assert f'servers = ["{addresses["store"]}:6379"]' in config
+    assert f"requirepass {(BALANCED / 'valkey.password').read_text().strip()}\n" in valkey
+    mounted = re.findall(r"- \./(\S+?):", compose)
+    assert {name for name in mounted if not (BALANCED / name).is_file()} == set()
+
+
+def test_the_image_runs_the_program_as_it_is() -> None:
+    dockerfile = (BALANCED / "Dockerfile").read_text()
+    (command,) = re.findall(r'^CMD \["run", "-c", "(.*)"\]$', dockerfile, re.MULTILINE)
+    assert f"./config.toml:{command}:ro" in (BALANCED / "compose.yaml").read_text()
+    assert 'ENTRYPOINT ["python", "-m", "smtproxy"]' in dockerfile
+
+
 def test_there_are_the_rules_that_the_manual_names() -> None:
     manual = (DEPLOY.parent / "docs" / "operations.md").read_text()
-    named = set(re.findall(r"deploy/[a-z]+/[a-z.]+[a-z]", manual))
+    named = set(re.findall(r"deploy/[a-z]+/[A-Za-z.]+[a-z]", manual))
     assert named == {str(path.relative_to(DEPLOY.parent)) for path in DEPLOY.rglob("*") if path.is_file()}

@@ -244,7 +244,7 @@ class Gathering:
     def turned_away(self) -> None:
         """It is not served now. What other machines know of it is to be at hand when it comes again."""
         if self._sources is not None:
-            self._sources.acquaintances.meet(self._dialogue.client)
+            self._sources.acquaintances.meet(self._dialogue.client, waits=bool(self._settings.banner_delay))
 
     # Facts
 
@@ -255,7 +255,7 @@ class Gathering:
             if self._settings.banner_delay and Stage.CONNECT not in self._dialogue.early:
                 sources.acquaintances.waited(self._dialogue.client)
             if self._wanted:
-                sources.acquaintances.meet(self._dialogue.client)
+                sources.acquaintances.meet(self._dialogue.client, waits=bool(self._settings.banner_delay))
         if stage is Stage.MAIL:
             self._docket = Docket()
             if self._wanted and self._dialogue.envelope is not None:

@@ -40,7 +40,10 @@ class Remembering(Protocol):
         """Return whether it was."""
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
-        """Begin to find out what other machines have counted or marked, if there are any."""
+        """Begin to find out what other machines have counted, if there are any."""
+
+    def fetch_mark(self, purpose: str, name: str, seconds: float) -> None:
+        """Begin to find out whether other machines have marked it; it is kept in mind for so long then."""
 
 
 class Forgetful:
@@ -61,6 +64,9 @@ class Forgetful:
         return False
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
+        """There is nobody else."""
+
+    def fetch_mark(self, purpose: str, name: str, seconds: float) -> None:
         """There is nobody else."""
 
 
@@ -93,12 +99,14 @@ class Acquaintances:
         """Whether this client, or one of the domains, has a good history."""
         return any(self._kept.count(_DELIVERED, name, HALF_LIFE) >= GOOD for name in _names(client, domains))
 
-    def meet(self, client: str) -> None:
-        """A client has come: begin to find out what other machines know of it."""
+    def meet(self, client: str, *, waits: bool) -> None:
+        """A client has come: begin to find out what other machines know of it; `waits`: banners are held back here."""
         for name in _names(client, ()):
             self._kept.fetch(_DELIVERED, name, HALF_LIFE)
+        if not waits:
+            return
         with suppress(ValueError):
-            self._kept.fetch(_PATIENT, str(address_of(client)), PATIENCE_LASTS)
+            self._kept.fetch_mark(_PATIENT, str(address_of(client)), PATIENCE_LASTS)
 
     def hear_of(self, domain: str) -> None:
         """A sender's domain was named: the same, in case it will be proven."""

@@ -5,6 +5,7 @@ counted here goes to all (a note). So a verdict never waits for it, and what a m
 know.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
@@ -20,6 +21,11 @@ HELD = 1.0
 turn at its lock, not one for each mail. A worker that is killed loses them; it counts with them itself at once."""
 MOST_HELD = 1000
 """Names."""
+ASK_AGAIN = 10.0
+"""Seconds for which others are not asked again for the same: the sessions of a busy sender would all ask, and each
+question is as dear as a quarter of a message."""
+MOST_ASKED = 10_000
+"""Names that others were asked for."""
 
 Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 
@@ -27,12 +33,14 @@ Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 class AtHand:
     """The store as `policy/acquaintances.py` and `policy/greylist.py` want it."""
 
-    __slots__ = ("_beside", "_held", "_here", "_secret", "_store")
+    __slots__ = ("_asked", "_beside", "_held", "_here", "_secret", "_store")
 
     def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, beside: Beside) -> None:
         """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are;
         `beside` runs something beside the sessions.
         """
+        self._asked: dict[str, float] = {}
+        """Key -> until when others need not be asked for it."""
         self._beside = beside
         self._held: dict[tuple[str, str, float], float] = {}
         self._store = store
@@ -105,16 +113,32 @@ class AtHand:
             self._here.put_now(key, kept.text, seconds)
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
-        """Learn what others have counted or marked, beside the session; nothing is taken away by that."""
-        if self._store.waits:
-            self._beside(partial(self._learn, self._key(purpose, name), half_life))
+        """Learn what others have counted, beside the session; nothing is taken away by that."""
+        self._ask(self._learn_count, self._key(purpose, name), half_life)
 
-    async def _learn(self, key: str, half_life: float) -> None:
+    def fetch_mark(self, purpose: str, name: str, seconds: float) -> None:
+        """Learn whether others have marked it, beside the session."""
+        self._ask(self._learn_mark, self._key(purpose, name), seconds)
+
+    def _ask(self, learn: Callable[[str, float], Awaitable[None]], key: str, lasting: float) -> None:
+        if not self._store.waits:
+            return
+        now = trio.current_time()
+        if now < self._asked.get(key, -math.inf):
+            return
+        if len(self._asked) >= MOST_ASKED:
+            self._asked.clear()
+        self._asked[key] = now + ASK_AGAIN
+        self._beside(partial(learn, key, lasting))
+
+    async def _learn_count(self, key: str, half_life: float) -> None:
         more = await self._store.count(key, half_life) - self._here.count_now(key, half_life)
         if more > 0:
             self._here.add_now(key, more, half_life)
+
+    async def _learn_mark(self, key: str, seconds: float) -> None:
         if await self._store.get(key) is not None:
-            self._here.put_now(key, "", half_life)
+            self._here.put_now(key, "", seconds)
 
     def _key(self, purpose: str, name: str) -> str:
         return compose(purpose, private(name, self._secret))

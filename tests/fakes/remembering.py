@@ -27,3 +27,6 @@ class FakeRemembering:
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         self.fetched.append((purpose, name))
+
+    def fetch_mark(self, purpose: str, name: str, seconds: float) -> None:
+        self.fetched.append((purpose, name))

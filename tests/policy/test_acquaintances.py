@@ -61,11 +61,17 @@ def test_who_waited_once_need_not_wait_again_for_a_day() -> None:
 def test_what_others_know_is_fetched_when_somebody_comes() -> None:
     kept = FakeRemembering()
     known = Acquaintances(kept)
-    known.meet("192.0.2.7")
+    known.meet("192.0.2.7", waits=True)
     known.hear_of("example.org")
-    known.meet("")
+    known.meet("", waits=True)
     known.hear_of("")
-    assert kept.fetched == [("delivered", "192.0.2.0/24"), ("patient", "192.0.2.7"), ("delivered", "example.org")]
+    known.meet("198.51.100.7", waits=False)
+    assert kept.fetched == [
+        ("delivered", "192.0.2.0/24"),
+        ("patient", "192.0.2.7"),
+        ("delivered", "example.org"),
+        ("delivered", "198.51.100.0/24"),
+    ]
 
 
 def test_a_session_that_is_only_thought_of_has_no_history() -> None:
@@ -73,6 +79,6 @@ def test_a_session_that_is_only_thought_of_has_no_history() -> None:
     for _ in range(3):
         known.delivered("192.0.2.1", ())
     known.waited("192.0.2.1")
-    known.meet("192.0.2.1")
+    known.meet("192.0.2.1", waits=True)
     assert not known.good("192.0.2.1", ())
     assert not known.patient("192.0.2.1")

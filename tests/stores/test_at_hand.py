@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from smtproxy.stores.at_hand import HELD, MOST_HELD, AtHand
+from smtproxy.stores.at_hand import ASK_AGAIN, HELD, MOST_ASKED, MOST_HELD, AtHand
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
 from tests.fakes.clock import FakeClock
@@ -49,13 +49,41 @@ async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched()
             here = AtHand(store, other, None, asking.start_soon)
             for _ in range(2):
                 here.fetch("delivered", "example.org", DAY)
-            here.fetch("patient", "192.0.2.1", DAY)
+            here.fetch_mark("patient", "192.0.2.1", DAY)
+            here.fetch_mark("patient", "192.0.2.2", DAY)
         assert round(here.count("delivered", "example.org", DAY), 3) == 3
         assert here.marked("patient", "192.0.2.1")
+        assert not here.marked("patient", "192.0.2.2")
         here.add("delivered", "example.org", DAY)
         assert round(here.count("delivered", "example.org", DAY), 3) == 4
         here.settle()
         assert round(store.count_now(compose("delivered", "example.org"), DAY), 3) == 4
+
+
+async def test_others_are_asked_once_in_a_while_for_the_same(autojump_clock: MockClock) -> None:
+    asked: list[str] = []
+
+    class Watched(Shared):
+        async def count(self, key: str, half_life: float) -> float:
+            asked.append(key)
+            return await super().count(key, half_life)
+
+    async with trio.open_nursery() as nursery:
+        here = AtHand(Watched(memory_store()._table, FakeClock()), memory_store(), None, nursery.start_soon)
+        for name in ("a.example", "b.example", "a.example"):
+            here.fetch("delivered", name, DAY)
+        await trio.sleep(ASK_AGAIN - 0.1)
+        here.fetch("delivered", "b.example", DAY)
+        await trio.sleep(0.2)
+        here.fetch("delivered", "b.example", DAY)
+    assert sorted(asked) == [compose("delivered", name) for name in ("a.example", "b.example", "b.example")]
+
+
+async def test_what_others_were_asked_for_is_bounded() -> None:
+    here = AtHand(shared(), memory_store(), None, lambda _: None)
+    for number in range(MOST_ASKED + 1):
+        here.fetch("delivered", f"{number}.example", DAY)
+    assert len(here._asked) == 1
 
 
 async def test_what_is_counted_in_a_second_is_one_change_of_the_table(autojump_clock: MockClock) -> None:

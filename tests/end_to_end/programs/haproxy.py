@@ -30,14 +30,21 @@ listen mail
 class Haproxy:
     """A running haproxy; use it in a `with` statement."""
 
-    def __init__(self, directory: Path, backend: int, *, options: str = "", cores: Sequence[int] = ()) -> None:
-        """Start it before a server on this port; `options` stand behind its address, as in " send-proxy-v2"."""
+    def __init__(self, directory: Path, backend: int | str, *, options: str = "", cores: Sequence[int] = ()) -> None:
+        """Start it before a server on this port; `options` stand behind its address, as in " send-proxy-v2".
+
+        A text is the whole configuration; where it says `bind :25` it gets a port of ours.
+        """
         program = find_program("haproxy", "haproxy")
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         configuration = directory / "haproxy.cfg"
         configuration.write_text(
-            _CONFIGURATION.format(connections=CONNECTIONS, host=HOST, port=self.port, backend=backend, options=options)
+            backend.replace("bind :25", f"bind {HOST}:{self.port}")
+            if isinstance(backend, str)
+            else _CONFIGURATION.format(
+                connections=CONNECTIONS, host=HOST, port=self.port, backend=backend, options=options
+            )
         )
         with on_cores(cores):
             self.child = Child("haproxy", [program, "-db", "-f", str(configuration)], directory)

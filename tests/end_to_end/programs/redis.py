@@ -1,6 +1,7 @@
 """A private server of the Redis protocol on a port of its own, which keeps nothing. It must never touch another one."""
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -13,14 +14,34 @@ class Redis:
     """A running redis-server; use it in a `with` statement. Started again it has its old port, and is empty."""
 
     def __init__(
-        self, directory: Path, *, password: str = "", tls: tuple[Path, Path] | None = None, cluster: bool = False
+        self,
+        directory: Path,
+        *,
+        password: str = "",
+        tls: tuple[Path, Path] | None = None,
+        cluster: bool = False,
+        configuration: Path | None = None,
     ) -> None:
-        """Start it; `tls`: certificate and key, and nothing but TLS then; `cluster`: a cluster of one."""
+        """Start it; `tls`: certificate and key, and nothing but TLS then; `cluster`: a cluster of one.
+
+        `configuration`: a file of which everything holds but address, directory and what is written to disk.
+        """
         program = find_program("redis-server", "redis-server")
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self._directory, self._cluster = directory, cluster
-        self._command = [program, "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", str(directory)]
+        self._command = [
+            program,
+            *([] if configuration is None else [str(configuration)]),
+            "--bind",
+            HOST,
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            str(directory),
+        ]
         self._command += ["--requirepass", password] if password else []
         self._command += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())] if cluster else []
         if tls is None:
@@ -38,6 +59,19 @@ class Redis:
         if self._cluster:
             self._say("CLUSTER ADDSLOTSRANGE 0 16383")
             self._child.wait_ready(lambda: b"cluster_state:ok" in self._say("CLUSTER INFO"))
+
+    def calls(self, password: str) -> int:
+        """Return how many scripts it has run so far: the operations of the store."""
+        said = self.ask("INFO commandstats", password)
+        return sum(map(int, re.findall(r"cmdstat_(?:eval|evalsha):calls=(\d+)", said)))
+
+    def ask(self, command: str, password: str) -> str:
+        """Return the text that answers a command; empty: there is none."""
+        with socket.create_connection((HOST, self.port), timeout=5) as connection, connection.makefile("rb") as answers:
+            connection.sendall(f"AUTH {password}\r\n{command}\r\n".encode())
+            assert answers.readline() == b"+OK\r\n"
+            length = int(answers.readline().removeprefix(b"$"))
+            return answers.read(length).decode() if length > 0 else ""
 
     def pause(self) -> None:
         """Stop it in the middle of whatever it does."""

@@ -77,16 +77,19 @@ class Smtproxy:
     def __init__(
         self,
         directory: Path,
-        plan: Plan,
+        plan: Plan | str,
         *,
         cores: Sequence[int] = (),
         greets: bytes = b"220",
         command: Sequence[str] = COMMAND,
     ) -> None:
-        """Start it by this command, and wait until it `greets` so: 220 where its backend can be reached."""
+        """Start it by this command, and wait until it `greets` so: 220 where its backend can be reached.
+
+        `plan`: or the whole configuration.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.configuration = directory / "config.toml"
-        self.configuration.write_text(plan.text())
+        self.configuration.write_text(plan if isinstance(plan, str) else plan.text())
         self._read = 0
         self._rest = b""
         self._lines: list[Line] = []
@@ -94,7 +97,9 @@ class Smtproxy:
             self.child = Child("smtproxy", [*command, str(self.configuration)], directory, cwd=ROOT)
         self.child.wait_ready(lambda: bool(self.lines("listening")))
         self.port = int(str(self.lines("listening")[0]["address"]).rpartition(":")[2])
-        if plan.listener.get("tls_mode") == "implicit":  # it says nothing to who speaks in clear text
+        if (
+            isinstance(plan, Plan) and plan.listener.get("tls_mode") == "implicit"
+        ):  # it says nothing to who speaks in clear text
             self.child.wait_ready(lambda: bool(self.lines("backend_up")))
         else:
             self.child.wait_ready(lambda: answers(self.port, greets))
