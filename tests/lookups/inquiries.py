@@ -18,6 +18,7 @@ class FakeInquiry:
 
     dns: Resolver
     client: str = "198.51.100.7"
+    listener: str = "mx"
     hello: str = ""
     sender: Path | None = None
     recipient: Path | None = None
