@@ -1,6 +1,7 @@
 """Limits over several workers and several machines: exact while the shared store answers; its death costs no mail."""
 
 import smtplib
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -122,6 +123,47 @@ def test_connections_hear_421_in_place_of_a_banner(directory: Path, sink: SmtpSi
         senders.done()
         assert set(senders.outcomes) == {"sent", "421"}
         assert senders.outcomes["sent"] <= 10
+
+
+def test_who_looks_for_mailboxes_is_hung_up_on_in_his_next_session_too(directory: Path, sink: SmtpSink) -> None:
+    known = directory / "known.txt"
+    known.write_text("anna@example.org\n")
+    harvest = _limit("unknown_recipients", 15).replace('"defer"', '"drop"').replace('"all"', '"client"')
+    plan = Plan(
+        [f"{HOST}:{sink.port}"],
+        sources=[{"kind": "file", "path": str(known)}],
+        server={"workers": 2},
+        top=TOP,
+        more=harvest,
+    )
+    with Smtproxy(directory / "harvest", plan) as proxy:
+        assert _harvested(proxy.port, 10) == [550] * 10
+        assert _harvested(proxy.port, 10) == [550] * 5 + [421]
+        assert _harvested(proxy.port, 10) == [421]
+        assert {line["by"] for line in proxy.wait_lines("message", 3)} == {"recipients", "limit:few"}
+
+
+def _harvested(port: int, number: int) -> list[int]:
+    """Ask for so many mailboxes in one session; return the codes heard until it ends."""
+    codes = []
+    with socket.create_connection((HOST, port), timeout=60) as connection, connection.makefile("rb") as replies:
+        for command in (
+            "EHLO c.example",
+            "MAIL FROM:<a@example.net>",
+            *(f"RCPT TO:<u{n}@example.org>" for n in range(number)),
+        ):
+            if command.startswith("EHLO"):
+                replies.readline()
+            connection.sendall(command.encode() + b"\r\n")
+            line = replies.readline()
+            while line[3:4] == b"-":
+                line = replies.readline()
+            if command.startswith("RCPT"):
+                codes.append(int(line[:3]))
+            if line.startswith(b"421"):
+                assert replies.read() == b""
+                break
+    return codes
 
 
 def test_two_machines_on_one_store_let_through_so_many_and_no_more(directory: Path, sink: SmtpSink) -> None:

@@ -144,6 +144,15 @@ LIMITS: Final[tuple[tuple[Mapping[str, object], Stance], ...]] = (
         ),
     ),
     (
+        {"name": "harvest", "per": "client", "of": "unknown_recipients", "rate": "200/1h", "burst": 100},
+        _observed(
+            "drop",
+            "drop",
+            "A hundred of them are a dictionary. Each further session ends at its next recipient by 421, and an honest "
+            "sender with an old list loses nothing but time.",
+        ),
+    ),
+    (
         {"name": "errors", "per": "client", "of": "errors", "rate": "60/1h", "burst": 60},
         _observed(
             "tarpit",
