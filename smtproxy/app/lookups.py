@@ -129,8 +129,8 @@ def sources(
     """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
 
     `heard` is told the fields of each `message` line; the workers share what memory there is for messages;
-    `remembering` keeps what is learned of senders, None: nothing does. `limits`
-    are taken from; None: what is judged here counts for nobody.
+    `remembering` keeps what is learned of senders, None: nothing does; `limits` are taken from, None: what is judged
+    here counts for nobody.
     """
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()

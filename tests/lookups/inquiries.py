@@ -18,12 +18,12 @@ class FakeInquiry:
 
     dns: Resolver
     client: str = "198.51.100.7"
-    listener: str = "mx"
     hello: str = ""
     sender: Path | None = None
     recipient: Path | None = None
     now: float = 0.0
     facts: dict[str, Fact[Any]] = field(default_factory=dict)
+    listener: str = "mx"
 
     @property
     def quick(self) -> bool:
