@@ -1,8 +1,9 @@
 """What judging costs: `python -m bench.judgement` prints ms of CPU a message, without checks and with all of them.
 
-Two smtproxy run side by side, in front of the same sink, and get the same load in turn, a new connection for each
+Several smtproxy run side by side, in front of the same sink, and get the same load in turn, a new connection for each
 message: one has every judgement switched off, one asks all of them with the action `observe`, on facts that are all
-remembered (the first round warms up). A third one is as shipped, whose sessions from this machine are exempt.
+remembered (the first round warms up), one counts for three limits besides. The last one is as shipped, whose sessions
+from this machine are exempt.
 """
 
 import sys
@@ -33,6 +34,12 @@ RECORDS = {
     "PTR": "mx.sender.test.",
 }
 LISTS = '[[lists]]\nname = "mylist"\nzone = "list.test"\n'
+LIMITS = "".join(
+    f'[[limits]]\nname = "{of}"\nof = "{of}"\nper = "client"\nrate = "1000000/1m"\n'
+    for of in ("connections", "messages", "recipients")
+)
+ALONE = "limits = []\ndefault_exemptions = false\n"
+"""In front of a file: no limit, and this machine is judged."""
 ROUNDS = 5
 MESSAGES = 2000
 LOAD = Load(messages=MESSAGES, sessions=20, octets=4096)
@@ -72,8 +79,9 @@ def measure(directory: Path) -> dict[str, list[float]]:
         proxies = {}
         for number, (name, top, more) in enumerate(
             (
-                ("no judgement", "default_exemptions = false\n", checks("off")),
-                ("all, facts remembered", "default_exemptions = false\n", checks("observe")),
+                ("no judgement", ALONE, checks("off")),
+                ("all, facts remembered", ALONE, checks("observe")),
+                ("these, and three limits", "default_exemptions = false\n", checks("observe") + LIMITS),
                 ("as shipped, this machine exempt", "", LISTS),
             )
         ):

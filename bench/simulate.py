@@ -230,6 +230,7 @@ class _Inquiry:
     recipient: MailPath | None
     now: float
     quick: bool = True
+    listener: str = "mx"
     dns: Any = None
 
     async def fact(self, key: Key[T]) -> Fact[T]:

@@ -49,6 +49,7 @@ from smtproxy.policy.judge import Check, Override, Policy, Thresholds
 from smtproxy.policy.overload import Overload, OverloadSettings
 from smtproxy.policy.patterns import Patterns
 from smtproxy.policy.quotas import QuotaSettings
+from smtproxy.policy.rate_limits import Of, RateLimit, rate_limit_check
 from smtproxy.policy.replies import Wording
 from smtproxy.policy.rules.check import RuleOptions, rule_check
 from smtproxy.policy.rules.expressions import Expression
@@ -96,7 +97,7 @@ def policy(config: Config, listener: Listener) -> Policy:
     """Return the checks of a listener, in the order in which their findings are folded."""
     score = config.score
     # Made once: two overrides in which a rule is the same one do not differ by it, so their recipients share a message.
-    rules = tuple(_rule(one, listener) for one in config.rules)
+    rules = (*(_rule(one, listener) for one in config.rules), *_limits(config))
     return Policy(
         (*_checks(config, listener, config.checks), *rules),
         config.tarpit.delay,
@@ -244,6 +245,20 @@ def _rule(rule: Rule, listener: Listener) -> Check:
         weight=rule.weight,
         early=rule.early,
         soft_bounce=rule.soft_bounce,
+    )
+
+
+def rate_limits(config: Config) -> tuple[RateLimit, ...]:
+    """Return the limits that are counted."""
+    return tuple(one.limit(_one_client(config)) for one in config.limits if one.action is not Action.OFF)
+
+
+def _limits(config: Config) -> tuple[Check, ...]:
+    """Return the checks of the limits; those of connections speak at once, as nothing more is to be learned of them."""
+    actions = {one.name: one.action for one in config.limits}
+    return tuple(
+        Check(rate_limit_check(one), one, actions[one.name], early=one.of is Of.CONNECTIONS)
+        for one in rate_limits(config)
     )
 
 

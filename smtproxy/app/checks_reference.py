@@ -14,7 +14,7 @@ from itertools import pairwise
 from pydantic import BaseModel
 
 from smtproxy.app.config.checks import Checks, Judgement
-from smtproxy.app.config.profiles import GREYLISTING, PROFILES, SCORES, Profile
+from smtproxy.app.config.profiles import GREYLISTING, LIMITS, PROFILES, SCORES, Profile
 from smtproxy.app.config_reference import WIDTH, folded, rows
 from smtproxy.policy import facts
 from smtproxy.policy.checks import CHECKS
@@ -100,12 +100,59 @@ Each rule is a judgement called `rule:big-from-strangers`, in the log, for `[[ex
 `stage` says when it can be judged, and by that which names there are.
 """
 
+_LIMITS = """\
+## Limits
+
+How much may come in a time is said in `[[limits]]` (its settings are in `docs/configuration.md`). Each limit is a
+judgement called `limit:NAME`, in the log, for `[[exemptions]]` and for `smtproxy explain`:
+
+```toml
+[[limits]]
+name = "newsletters"
+of = "messages"
+per = "proven_domain"
+rate = "500/1h"
+burst = 100
+action = "defer"
+```
+
+* **A bucket that leaks evenly.** `burst` units may come in one moment, and then as many as `rate` lets through in the
+  time: in the first hour burst and rate together.
+* **Taken is what is let through.** A connection, message or recipient above the limit takes nothing from it, so who
+  tries again and again gets in as soon as there is room. What one limit refuses was still taken from the others.
+* **Exact over all workers**, and over several machines with a shared store (`[store]`), as long as its server answers
+  within its deadline. While it does not, each machine counts for itself: with n machines up to n times as much comes
+  through. No mail is refused because a store fails.
+* **What is known only afterwards** (unknown_recipients, refusals, errors, octets) is charged when it is known, and the
+  next MAIL or RCPT looks. Sessions of one moment do not see each other's last ones: each may be one message or one
+  group of recipients above it.
+* **Who is not known is not limited**: no confirmed reverse name, an SPF that does not pass, the null path.
+* **Never for good**: 421 4.7.0 in place of a banner, 450 4.7.0 later. Limits of connections speak at once, all others
+  at RCPT, where exempt recipients still get their mail.
+
+Where the file has no `[[limits]]` and no `limits = []`, these hold:
+
+"""
+
+
+def _limits() -> str:
+    head = (
+        "| limit | of | per | rate | at once | `observe` | `cautious` | `strict` |\n|---|---|---|---|---|---|---|---|\n"
+    )
+    lines, reasons = [], []
+    for limit, stance in LIMITS:
+        cells = [f"`{limit['name']}`", *(str(limit[one]) for one in ("of", "per", "rate", "burst"))]
+        cells += [stance.action(profile) for profile in Profile]
+        lines.append(f"| {' | '.join(cells)} |\n")
+        reasons.append("\n" + folded(f"`{limit['name']}`: {stance.why}"))
+    return f"{head}{''.join(lines)}{''.join(reasons)}"
+
 
 def document() -> str:
     """The whole document."""
     parts = [_HEAD, _summary()]
     parts += [_check(spec) for spec in CHECKS]
-    parts += [_RULES, _names()]
+    parts += [_RULES, _names(), _LIMITS, _limits()]
     return "\n".join(parts)
 
 

@@ -31,6 +31,8 @@ from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rate_limits import MOST as MOST_LIMITS
+from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
@@ -115,6 +117,12 @@ def document() -> str:
             *_checks(),
             _section(
                 "[[rules]]", Rule, f"{Rule.__doc__} At most {MOST}; `docs/checks.md` has the language and examples."
+            ),
+            _section(
+                "[[limits]]",
+                RateLimit,
+                f"{RateLimit.__doc__} At most {MOST_LIMITS}. Without any those of the profile hold, which "
+                "`docs/checks.md` has; `limits = []` is none.",
             ),
             _section("[log]", Log, whole["log"].description),
             _section("[bounds]", bounds_table(Limits), _about_bounds(), meaning="origin, and meaning"),

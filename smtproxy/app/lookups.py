@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from smtproxy.app.assembly import rate_limits
 from smtproxy.app.config import Config
 from smtproxy.app.config.lists import AUTO, DnsListTable
 from smtproxy.lookups import hello_name, reverse_name, sender_domain
@@ -39,9 +40,11 @@ from smtproxy.policy.results import results_field
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Journal
 from smtproxy.stores.at_hand import AtHand as AtHandOfStore
+from smtproxy.stores.store import Store
 
 if TYPE_CHECKING:
     from smtproxy.lookups.greylist import Greylisted
+    from smtproxy.lookups.rate_limits import RateLimits
 
 
 def dns_settings(config: Config) -> DnsSettings:
@@ -121,18 +124,21 @@ def sources(
     heard: Callable[[Mapping[str, object]], None] | None = None,
     workers: int = 1,
     remembering: AtHandOfStore | None = None,
+    limits: "RateLimits | None" = None,
 ) -> Sources:
     """Return where the sessions of a worker get their facts from; `more`: lookups that have a state of their own.
 
     `heard` is told the fields of each `message` line; the workers share what memory there is for messages;
-    `remembering` keeps what is learned of senders, None: nothing does.
+    `remembering` keeps what is learned of senders, None: nothing does; `limits` are taken from, None: what is judged
+    here counts for nobody.
     """
     resolver = CachingResolver(dns_settings(config), nursery, journal)
     offset = time.time_ns() / 1e9 - trio.current_time()
     table = config.governor
     governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
     acquaintances = Acquaintances(remembering or Forgetful())
-    looked_up = (*_lookups(config, resolver, nursery, journal), *more) if asks(policies) else ()
+    counted = () if limits is None else limits.lookups
+    looked_up = (*_lookups(config, resolver, nursery, journal), *counted, *more) if asks(policies) else ()
     greylist = _greylist(config, remembering, acquaintances) if asks(policies) else None
     return Sources(
         {one.key.name: one for one in (*looked_up, *([] if greylist is None else [greylist.lookup]))},
@@ -144,6 +150,7 @@ def sources(
         heard=heard,
         memory=Memory(config.bounds.body_memory_total // workers),
         results=partial(results_field, authserv_id=config.server.hostname),
+        charge=None if limits is None else limits.charge,
         governor=governor if table.enabled else None,
         acquaintances=acquaintances,
         greylist=None if greylist is None else greylist.memory,
@@ -155,6 +162,14 @@ def _greylist(config: Config, remembering: AtHandOfStore | None, known: Acquaint
 
     shelf = remembering or Forgetful()
     return Greylisted(GreylistMemory(shelf, config.greylist.windows), shelf, known.good)
+
+
+def counting(config: Config, store: Store, secret: bytes | None) -> "RateLimits | None":
+    """Return the limits of a worker, counted in its store; None: there are none."""
+    from smtproxy.lookups.rate_limits import RateLimits  # noqa: PLC0415 - it reads the public suffix list
+
+    limits = rate_limits(config)
+    return RateLimits(limits, store, secret) if limits else None
 
 
 def _lookups(config: Config, resolver: CachingResolver, nursery: trio.Nursery, journal: Journal) -> list[AnyLookup]:

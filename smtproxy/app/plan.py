@@ -23,6 +23,8 @@ from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.policy.findings import Action, OnError
+from smtproxy.policy.rate_limits import PREFIX as LIMIT
+from smtproxy.policy.rate_limits import Per
 from smtproxy.policy.rules.bounds import in_one_line
 from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
@@ -54,6 +56,7 @@ def plan(config: Config, recipients: Sequence[tuple[str, str]] = ()) -> str:
         parts.append(_block("lists", _lists(config)))
     if config.rules:
         parts.append(_block("rules", _rules(config)))
+    parts.append(_block("limits", _limits(config) or [("none", "")]))
     surprises = [("!", text) for text in _surprises(config)]
     if surprises:
         parts.append(_block("what may surprise", surprises))
@@ -315,6 +318,19 @@ def _rules(config: Config) -> list[tuple[str, str]]:
         settings = {**dict(rule), "action": rule.then}
         said = f"{_judgement(settings)}, at {rule.stage}, when {in_one_line(rule.when)}"
         rows.append((PREFIX + rule.name, said))
+    return rows
+
+
+def _limits(config: Config) -> list[tuple[str, str]]:
+    rows = []
+    for one in config.limits:
+        whom = f"{one.per.value.replace('_', ' ')}"
+        if one.per is Per.NETWORK:
+            whom += f" of /{one.ipv4_prefix} and /{one.ipv6_prefix}"
+        burst = f", up to {one.burst} at once" * bool(one.burst)
+        exempt = f", not for {', '.join(map(str, one.exempt))}" * bool(one.exempt)
+        what = one.of.value.replace("_", " ")
+        rows.append((LIMIT + one.name, f"{one.action.value} above {one.rate} {what} per {whom}{burst}{exempt}"))
     return rows
 
 

@@ -67,6 +67,9 @@ def changes(evidence: Evidence, config: Config) -> Iterator[Change]:
             yield Change(f'then = "observe" in rule {rule.name}', _with_rule(number, "then", Action.OBSERVE))
             if rule.on_error is OnError.DEFER:
                 yield Change(f'on_error = "pass" in rule {rule.name}', _with_rule(number, "on_error", OnError.PASS))
+    for number, limit in enumerate(config.limits):
+        if limit.action is not Action.OFF:
+            yield Change(f'action = "observe" in limit {limit.name}', _with_limit(number, Action.OBSERVE))
     if any((config.score.defer, config.score.reject)):
         yield Change("[score] without thresholds", lambda one: one.model_copy(update={"score": type(one.score)()}))
     if config.greylist.action == "defer" and config.score.greylist:
@@ -107,6 +110,15 @@ def _with_rule(number: int, setting: str, value: object) -> Callable[[Config], C
         rules = list(config.rules)
         rules[number] = rules[number].model_copy(update={setting: value})
         return config.model_copy(update={"rules": tuple(rules)})
+
+    return changed
+
+
+def _with_limit(number: int, action: Action) -> Callable[[Config], Config]:
+    def changed(config: Config) -> Config:
+        limits = list(config.limits)
+        limits[number] = limits[number].model_copy(update={"action": action})
+        return config.model_copy(update={"limits": tuple(limits)})
 
     return changed
 

@@ -21,7 +21,7 @@ from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
-from smtproxy.app.lookups import hosting, recipients, sources
+from smtproxy.app.lookups import counting, hosting, recipients, sources
 from smtproxy.app.shared import Shared
 from smtproxy.app.sightings import Sightings, written
 from smtproxy.app.stores import opened
@@ -118,6 +118,7 @@ class Worker:
                 heard=known.heard,
                 workers=self._workers,
                 remembering=at_hand,
+                limits=counting(config, self._store.store, self._store.secret),
             )
             await known.start()
             background.start_soon(known.run)

@@ -16,11 +16,12 @@ import trio
 
 from smtproxy.network.dns.answers import Resolver
 from smtproxy.network.inquiry import LARGEST_LOOKED_AT, AnyLookup, MessageTooLarge, NotAtHand
+from smtproxy.network.tally import Charge, Tally
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.acquaintances import Acquaintances, Forgetful
 from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
 from smtproxy.policy.exemptions import proven
-from smtproxy.policy.facts import FACTS, Key, Scope
+from smtproxy.policy.facts import FACTS, LIMITS, Key, Scope
 from smtproxy.policy.governor import Change, Governor
 from smtproxy.policy.greylist import GreylistMemory
 from smtproxy.policy.judge import Policy, Wanted
@@ -79,6 +80,8 @@ class Sources:
     """Is told the fields of each `message` line."""
     memory: Memory = field(default_factory=lambda: Memory(4 * LARGEST_LOOKED_AT))
     """For messages that are looked at and were not in memory: many large ones would be the end of the worker."""
+    charge: Charge | None = None
+    """Takes from limits what sessions have used; None: there is no limit of that kind."""
     governor: Governor | None = None
     acquaintances: Acquaintances = field(default_factory=lambda: Acquaintances(Forgetful()))
     greylist: GreylistMemory | None = None
@@ -114,6 +117,7 @@ class Gathering:
         "_settings",
         "_sources",
         "_taken",
+        "_tally",
         "_turn",
         "_wanted",
         "message",
@@ -138,6 +142,8 @@ class Gathering:
         self._early: Docket | None = None
         """Refusals before the first transaction."""
         self._octets: bytes | None = None
+        self._tally: Tally | None = None
+        """None: nobody counts what this client does."""
         self._taken = 0
         """Octets of the memory for such messages that are ours."""
         self._turn: trio.Lock | None = None
@@ -217,8 +223,12 @@ class Gathering:
     def _learned(self, event: Event, fields: Mapping[str, object]) -> Mapping[str, object]:
         if event is Event.SESSION:
             docket, self._early = self._early, None
+            if self._tally is not None:
+                self._tally.errors()
         else:
             docket, self._docket = self._docket, None
+            if self._tally is not None:
+                self._tally.ended(None if docket is None else docket.envelope, fields)
             if self._sources is not None and self._sources.heard is not None:
                 self._sources.heard(fields)
             if fields["outcome"] == "delivered" and self._sources is not None and self._wanted:
@@ -262,6 +272,8 @@ class Gathering:
                 sources.acquaintances.hear_of(self._dialogue.envelope.sender.domain_key)
         if not self._wanted or stage not in _STARTS:
             return
+        if sources.charge is not None:
+            self._settle(stage, sources.charge)
         stale = _BEGINS[stage]
         if not self._begun.isdisjoint(stale):
             self._begun.difference_update(stale)
@@ -270,6 +282,18 @@ class Gathering:
             self._call_off(stale)
         if stage is not Stage.MESSAGE:  # nobody can read it yet
             self._begin(_STARTS[stage], sources)
+
+    def _settle(self, stage: Stage, charge: Charge) -> None:
+        """Have limits charged for what is known by now, before the next look at them."""
+        match stage:
+            case Stage.CONNECT if any(not LIMITS.isdisjoint(keys) for keys in self._wanted.values()):
+                self._tally = Tally(charge, self._dialogue, self._settings.listener, self._facts)
+            case Stage.MAIL if self._tally is not None:
+                self._tally.errors()
+            case Stage.RECIPIENT if self._tally is not None:
+                self._tally.recipients(self._dialogue.envelope)
+            case _:
+                pass
 
     def _begin(self, scope: Scope, sources: Sources) -> None:
         """Look up what is wanted of a scope."""
@@ -398,6 +422,7 @@ class Gathering:
             # A budget for each question: what a sender's own SPF record asks for must not leave the next one unasked.
             dns=None if sources is None else sources.at_hand if quick else sources.resolver(),
             client=dialogue.client,
+            listener=self._settings.listener,
             hello="" if dialogue.hello is None else dialogue.hello.name,
             sender=None if dialogue.envelope is None else dialogue.envelope.sender,
             recipient=None if dialogue.recipient is None else dialogue.recipient.path,
@@ -511,6 +536,7 @@ class _Inquiry:
     quick: bool
     dns: Any
     client: str
+    listener: str
     hello: str
     sender: Path | None
     recipient: Path | None

@@ -36,6 +36,10 @@ class Inquiry(Protocol):
         """Address of the client, in the form of `ipaddress`."""
 
     @property
+    def listener(self) -> str:
+        """Name of the listener."""
+
+    @property
     def hello(self) -> str:
         """What it calls itself; empty: nothing."""
 

@@ -226,6 +226,22 @@ class Greylist:
     """Why it need not: passed | good_record | retries_badly; empty: nobody knows it."""
 
 
+@value
+class ExceededLimit:
+    """A limit that has nothing left for now."""
+
+    name: str
+    wait: float
+    """Seconds until it lets one through again, to a tenth."""
+
+
+@value
+class Exceeded:
+    """Which limits are exceeded, of those that stand where it was asked. None: all that apply let it through."""
+
+    limits: tuple[ExceededLimit, ...] = ()
+
+
 REVERSE_NAME = Key("reverse_name", Scope.SESSION, ReverseName, "names of the client's address")
 LISTED_CLIENT = Key("listed_client", Scope.SESSION, Listings, "lists that have the client's address")
 LISTED_REVERSE_NAME = Key("listed_reverse_name", Scope.SESSION, Listings, "lists that have its confirmed name")
@@ -241,6 +257,10 @@ HEADER = Key("header", Scope.MESSAGE, HeaderBlock, "what the header block looks 
 DKIM = Key("dkim", Scope.MESSAGE, Signatures, "DKIM signatures")
 ARC = Key("arc", Scope.MESSAGE, Arc, "the ARC chain")
 DMARC = Key("dmarc", Scope.MESSAGE, Dmarc, "DMARC of the domain in From")
+LIMITS_SESSION = Key("limits_session", Scope.SESSION, Exceeded, "exceeded limits of connections")
+LIMITS_TRANSACTION = Key("limits_transaction", Scope.TRANSACTION, Exceeded, "exceeded limits that are asked at MAIL")
+LIMITS_RECIPIENT = Key("limits_recipient", Scope.RECIPIENT, Exceeded, "exceeded limits that are asked at RCPT")
+LIMITS = frozenset({LIMITS_SESSION, LIMITS_TRANSACTION, LIMITS_RECIPIENT})
 
 FACTS: Mapping[str, Key[Any]] = {
     key.name: key
@@ -260,6 +280,9 @@ FACTS: Mapping[str, Key[Any]] = {
         DKIM,
         ARC,
         DMARC,
+        LIMITS_SESSION,
+        LIMITS_TRANSACTION,
+        LIMITS_RECIPIENT,
     )
 }
 """Every fact there is, by name."""

@@ -72,6 +72,7 @@ class Reason(Enum):
     HEADER_8BIT = "header_8bit"
     BODY_8BIT = "body_8bit"
     RULE = "rule"
+    LIMIT_EXCEEDED = "limit_exceeded"
     CHECK_CRASHED = "check_crashed"
     CANNOT_CHECK = "cannot_check"
     SCORE_REACHED = "score_reached"
@@ -242,6 +243,7 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.HEADER_8BIT: Wording(554, "5.6.7", "Header has 8-bit characters; encode them (RFC 2047), or use SMTPUTF8"),
     Reason.BODY_8BIT: Wording(554, "5.6.0", "Body has 8-bit characters without MIME-Version (RFC 2045 4)"),
     Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
+    Reason.LIMIT_EXCEEDED: Wording(450, "4.7.0", "Too much in a short time; try again later"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),
     Reason.SCORE_REACHED: Wording(550, "5.7.1", "Mail refused: too much about it is suspicious"),
     Reason.GREYLISTED: Wording(450, "4.7.1", "Not known here yet; mail is taken when it comes again in {} seconds"),
@@ -274,8 +276,10 @@ def rejected(wording: Wording, *, connect: bool) -> Wording:
 
 
 def dropped(wording: Wording, *, connect: bool) -> Wording:
-    """Return the form in which a connection is closed: 521 in place of a banner (RFC 7504), else 421."""
-    return Wording(521, "5.7.0", wording.text) if connect else Wording(421, "4.7.0", wording.text)
+    """Return the form in which a connection is closed: 421; what is for good is 521 in place of a banner (RFC 7504)."""
+    if connect and wording.code >= 500:
+        return Wording(521, "5.7.0", wording.text)
+    return Wording(421, "4.7.0", wording.text)
 
 
 class Phrasebook:

@@ -11,6 +11,9 @@ from smtproxy.wire.ehlo import required
 from smtproxy.wire.paths import Path
 from smtproxy.wire.replies import Reply
 
+NO_SUCH_USER = frozenset({"5.1.1", "5.1.10"})
+"""Enhanced status codes that mean an unknown mailbox and nothing else (RFC 3463 3.2); the second one is Exchange's."""
+
 
 @dataclass(slots=True)
 class Recipient:
@@ -27,6 +30,16 @@ class Recipient:
     def accepted(self) -> bool:
         """Whether a backend itself said 2xx."""
         return self.by == "backend" and self.reply is not None and self.reply.kind == 2
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was refused for good."""
+        return self.reply is not None and self.reply.kind == 5
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it was refused as somebody who does not exist."""
+        return self.reply is not None and self.reply.enhanced in NO_SUCH_USER
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from smtproxy.session.verdicts import Stage
 from smtproxy.wire.paths import Path
 
 TEXT = """
+limits = []
 server.hostname = "mx.example.org"
 greylist.action = "off"
 [[listeners]]

@@ -20,6 +20,7 @@ from smtproxy.policy.rules.variables import STAGES, VARIABLES
 ROOT = Path(__file__).parents[2]
 _NOT_OF_A_CHECK = {
     Reason.RULE,
+    Reason.LIMIT_EXCEEDED,
     Reason.CHECK_CRASHED,
     Reason.CANNOT_CHECK,
     Reason.SCORE_REACHED,

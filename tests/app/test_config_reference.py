@@ -22,6 +22,7 @@ from smtproxy.app.config.model import Log, Sample, Server
 from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.store import Store
@@ -57,6 +58,7 @@ TABLES = {
     '[[recipients.sources]], kind = "learned"': list(LearnedRecipients.model_fields),
     **{f"[checks.{name}]": list(type(check).model_fields) for name, check in Checks()},
     "[[rules]]": list(Rule.model_fields),
+    "[[limits]]": list(RateLimit.model_fields),
     "[log]": list(Log.model_fields),
     "[bounds]": [field.name for field in fields(Limits)],
 }
@@ -109,6 +111,7 @@ def test_each_default_may_be_written_as_it_is_shown(tmp_path: Path) -> None:
     least = {"[[listeners]]": 'bind = ["127.0.0.1:0"]\nbackend = "NAME"\ndomains = ["example.org"]\n'}
     least["[backends.NAME]"] = 'servers = ["127.0.0.1:25"]\n'
     least["[[lists]]"] = 'name = "a"\nzone = "list.example"\n'
+    least["[[limits]]"] = 'name = "a"\nof = "messages"\nrate = "1/1m"\n'
     least["[[rules]]"] = 'name = "a"\nwhen = "true"\nthen = "observe"\n'
     plain, full = tmp_path / "plain.toml", tmp_path / "full.toml"
     plain.write_text("".join(f"{title}\n{text}" for title, text in least.items()))

@@ -23,6 +23,7 @@ class FakeInquiry:
     recipient: Path | None = None
     now: float = 0.0
     facts: dict[str, Fact[Any]] = field(default_factory=dict)
+    listener: str = "mx"
 
     @property
     def quick(self) -> bool:

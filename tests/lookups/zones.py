@@ -63,6 +63,7 @@ class Session:
 
     dns: Resolver
     client: str = "192.0.2.10"
+    listener: str = "mx"
     hello: str = "mail.example.net"
     sender: Path | None = NULL_PATH
     recipient: Path | None = None

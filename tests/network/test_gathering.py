@@ -19,9 +19,11 @@ from smtproxy.policy.facts import (
     ARC,
     DKIM,
     HEADER,
+    LIMITS_RECIPIENT,
     REVERSE_NAME,
     SENDER_DOMAIN,
     SPF,
+    Exceeded,
     Key,
     ReverseName,
     SenderDomain,
@@ -32,6 +34,7 @@ from smtproxy.policy.findings import Action, CannotTell, CheckSpec, Finding, OnE
 from smtproxy.policy.governor import Governor, GovernorSettings
 from smtproxy.policy.greylist import Greylisting, GreylistMemory, Windows
 from smtproxy.policy.judge import Check, Policy
+from smtproxy.policy.rate_limits import Of, Per, RateLimit, rate_limit_check
 from smtproxy.policy.replies import Phrasebook, Reason
 from smtproxy.session.dialogue import Dialogue, Hello
 from smtproxy.session.envelope import Envelope, Recipient
@@ -41,6 +44,7 @@ from smtproxy.session.records import Event
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.verdicts import Accepted, Refused, Stage
 from smtproxy.wire.paths import Path
+from smtproxy.wire.replies import Reply
 from tests.fakes.journal import FakeJournal
 from tests.fakes.remembering import FakeRemembering
 from tests.fakes.texts import FakeTexts
@@ -516,3 +520,37 @@ async def test_who_is_good_is_not_only_patient() -> None:
         assert kept.fetched == []
         bench.gathering.turned_away()
         assert ("delivered", "192.0.2.0/24") in kept.fetched
+
+
+async def test_what_a_session_has_used_is_charged_before_the_next_look(autojump_clock: MockClock) -> None:
+    limit = RateLimit("some", Per.CLIENT, Of.UNKNOWN_RECIPIENTS, 1, 3600.0, 1)
+    charged: list[tuple[Of, float]] = []
+    check = Check(rate_limit_check(limit), limit, Action.DEFER)
+    async with trio.open_nursery() as nursery:
+        free = _lookup(LIMITS_RECIPIENT, Known(Exceeded()))
+        bench = Bench(nursery, (check,), free, charge=lambda of, _, cost: charged.append((of, cost)))
+        bench.begin()
+        envelope, gathering = bench.dialogue.envelope, bench.gathering
+        assert envelope is not None
+        assert gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
+        envelope.recipients[0].reply = Reply(550, (b"5.1.1 No such mailbox",))
+        bench.dialogue.recipient = Recipient(Path("v", "example.org"))
+        envelope.recipients.append(bench.dialogue.recipient)
+        assert charged == []
+        gathering.judge(Stage.RECIPIENT)
+        assert charged == [(Of.REFUSALS, 1), (Of.UNKNOWN_RECIPIENTS, 1)]
+        envelope.recipients[1].reply = Reply(550, (b"5.1.1 No such mailbox",))
+        gathering.recorded(Event.MESSAGE, {"outcome": "rejected"})
+        assert len(charged) == 4
+        bench.dialogue.errors = 2
+        gathering.recorded(Event.SESSION, {})
+        assert charged[4:] == [(Of.ERRORS, 2)]
+
+
+async def test_a_session_that_is_held_to_no_limit_is_charged_for_nothing(autojump_clock: MockClock) -> None:
+    charged: list[object] = []
+    async with trio.open_nursery() as nursery:
+        bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), charge=lambda *one: charged.append(one))
+        bench.begin()
+        bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered", "size": 100})
+    assert charged == []

@@ -14,6 +14,7 @@ from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT
 from smtproxy.app.config.units import Count, Duration
 from smtproxy.policy.greylist import NAME as GREYLIST
+from smtproxy.policy.rate_limits import PREFIX as LIMIT
 from smtproxy.policy.rules.check import PREFIX
 
 
@@ -54,8 +55,9 @@ class Score(BaseModel):
 def _judgement(name: str, info: ValidationInfo) -> str:
     if name in DUTIES:
         raise ValueError(f'"{name}" is a duty: nobody is exempt from it')
-    known = name in Checks.model_fields or name == GREYLIST
-    if not known and name not in {PREFIX + rule for rule in survey_of(info).rules}:
+    notes = survey_of(info)
+    named = {PREFIX + one for one in notes.rules} | {LIMIT + one for one in notes.limits_named}
+    if name not in {*Checks.model_fields, GREYLIST, *named}:
         raise ValueError(f'there is no check "{name}"')
     return name
 
@@ -90,7 +92,10 @@ class Exemption(Whom):
     checks: Annotated[
         tuple[Annotated[str, AfterValidator(_judgement)], ...],
         LIST,
-        Field(description='Names of checks, "rule:NAME" for a rule, "greylist". Empty: every judgement.'),
+        Field(
+            description='Names of checks, "rule:NAME" for a rule, "limit:NAME" for a limit, "greylist". Empty: every '
+            "judgement."
+        ),
     ] = ()
 
     @model_validator(mode="after")

@@ -23,6 +23,8 @@ from smtproxy.app.config.lists import DnsListTable
 from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
+from smtproxy.app.config.rate_limits import MOST as MOST_LIMITS
+from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import Recipients
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
@@ -183,6 +185,11 @@ class Config(BaseModel):
         tuple[Rule, ...],
         LIST,
         Field(max_length=MOST, description="What no check covers, in an expression language."),
+    ] = ()
+    limits: Annotated[
+        tuple[RateLimit, ...],
+        LIST,
+        Field(max_length=MOST_LIMITS, description="How much may come in a time. By default those of the profile."),
     ] = ()
     quotas: Quotas = Field(default=Quotas(), description="How many connections one client may have.")
     soft_bounce: bool = Field(

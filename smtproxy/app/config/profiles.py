@@ -133,6 +133,48 @@ misnamed and has no reverse name shows two of them. Where the file defers or ref
 """
 
 
+LIMITS: Final[tuple[tuple[Mapping[str, object], Stance], ...]] = (
+    (
+        {"name": "unknown_recipients", "per": "client", "of": "unknown_recipients", "rate": "60/1h", "burst": 20},
+        _observed(
+            "tarpit",
+            "defer",
+            "Whoever asks for twenty mailboxes that do not exist is looking for those that do, or has a list that is "
+            "years old. Both can wait; an honest sender with many customers never notices.",
+        ),
+    ),
+    (
+        {"name": "harvest", "per": "client", "of": "unknown_recipients", "rate": "200/1h", "burst": 100},
+        _observed(
+            "drop",
+            "drop",
+            "A hundred of them are a dictionary. Each further session ends at its next recipient by 421, and an honest "
+            "sender with an old list loses nothing but time.",
+        ),
+    ),
+    (
+        {"name": "errors", "per": "client", "of": "errors", "rate": "60/1h", "burst": 60},
+        _observed(
+            "tarpit",
+            "defer",
+            "One session's errors end it (`protocol_errors`); who comes again and again with more of them is no mail "
+            "server.",
+        ),
+    ),
+    (
+        {"name": "messages", "per": "client", "of": "messages", "rate": "6000/1h", "burst": 2000},
+        _observed(
+            "observe",
+            "defer",
+            "The addresses of large providers send thousands in an hour when a newsletter leaves, and nobody knows "
+            "what is much for you but your log. Deferred mail comes again by itself.",
+        ),
+    ),
+)
+"""Limits that come with a profile, each with what it does there. [[limits]] of the file's own are taken as they stand,
+instead of these; `limits = []` is none."""
+
+
 def chosen(document: Mapping[str, Any]) -> Profile:
     """Return the profile that a document names; the default one where it names none, or one that is none."""
     return next((one for one in Profile if one.value == document.get("profile")), Profile.CAUTIOUS)
@@ -144,7 +186,8 @@ def with_profile(document: Mapping[str, Any]) -> dict[str, Any]:
     A table that is wrong is left as it is, for validation to complain of.
     """
     profile, written = chosen(document), document.get("checks", {})
-    laid = {"score": SCORES.get(profile, {}), **document}
+    limits = [{**limit, "action": stance.action(profile)} for limit, stance in LIMITS]
+    laid = {"limits": limits, "score": SCORES.get(profile, {}), **document}
     action, least = GREYLISTING[profile]
     greylist, score = document.get("greylist", {}), laid["score"]
     if isinstance(greylist, Mapping):

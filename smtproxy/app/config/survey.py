@@ -34,6 +34,8 @@ class Survey:
     """Names of lists so far."""
     rules: set[str] = field(default_factory=set)
     """Names of rules so far."""
+    limits_named: set[str] = field(default_factory=set)
+    """Names of limits so far."""
     domains: set[str] = field(default_factory=set)
     """Domains of listeners so far."""
     sources: set[str] = field(default_factory=set)

@@ -43,6 +43,8 @@ _TEXTS: Final[Mapping[str, str]] = {
 _AT: Final[Mapping[tuple[str, Location], str]] = {
     ("tuple_type", ("listeners",)): "must be a list of tables: write [[listeners]], with two brackets",
     ("tuple_type", ("rules",)): "must be a list of tables: write [[rules]], with two brackets",
+    ("tuple_type", ("limits",)): "must be a list of tables: write [[limits]], with two brackets; [bounds] has the "
+    "bounds of sessions, bodies and waits",
     ("dict_type", ("backends",)): "must hold one table for each backend: write [backends.NAME]",
 }
 

@@ -18,11 +18,12 @@ import trio
 
 from smtproxy.lookups.recipients.entries import MISSING, PRESENT
 from smtproxy.lookups.recipients.remembered import Answer, Remembered
-from smtproxy.lookups.recipients.source import NO_SUCH_USER, Opinion, covers, record_failed
+from smtproxy.lookups.recipients.source import Opinion, covers, record_failed
 from smtproxy.lookups.recipients.spelling import Address
 from smtproxy.network.callout import CalloutError, random_recipient
 from smtproxy.network.inquiry import NotAtHand
 from smtproxy.policy.evidence import Known, Unknown
+from smtproxy.session.envelope import NO_SUCH_USER
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.upstream import MISCONFIGURED
 from smtproxy.wire.paths import Path

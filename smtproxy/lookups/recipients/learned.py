@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.lookups.recipients.entries import MISSING
-from smtproxy.lookups.recipients.source import NO_SUCH_USER, Opinion, covers
+from smtproxy.lookups.recipients.source import Opinion, covers
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.acquaintances import NETWORK
 from smtproxy.policy.evidence import Known
+from smtproxy.session.envelope import NO_SUCH_USER
 from smtproxy.session.networks import address_of
 
 LONGEST = 3600.0

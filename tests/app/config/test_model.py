@@ -52,6 +52,7 @@ CONTRACT = {
         "store",
         "recipients",
         "rules",
+        "limits",
         "profile",
         "lists",
     },
@@ -121,6 +122,7 @@ CONTRACT = {
         "large", "max_size", "raw_8bit", "undeclared_8bit",
     },
     "rules": {"name", "stage", "when", "then", "text", "code", "enhanced"} | JUDGEMENT - {"action"},
+    "limits": {"name", "of", "per", "rate", "burst", "action", "exempt", "ipv4_prefix", "ipv6_prefix"},
     "log": {"format"},
 }  # fmt: skip
 
@@ -227,7 +229,7 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert load(file).server.hostname == "mx.example.org"
 
 
-_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules")
+_EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules", "limits")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
 
 
