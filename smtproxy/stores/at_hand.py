@@ -24,6 +24,9 @@ MOST_HELD = 1000
 ASK_AGAIN = 10.0
 """Seconds for which others are not asked again for the same: the sessions of a busy sender would all ask, and each
 question is as dear as a quarter of a message."""
+BRING_AGAIN = 1.0
+"""Seconds for which they are not asked again for the same text, which a session waits for: a flood of one client asks
+once a second, and who has come again to another machine (`policy/greylist.py`) is known here a second later."""
 MOST_ASKED = 10_000
 """Names that others were asked for."""
 
@@ -116,7 +119,7 @@ class AtHand:
         kept = await self._store.get(key)
         if kept is not None:
             self._here.put_now(key, kept.text, seconds)
-        self._note_asked(key)  # not before the answer is there: who comes meanwhile must not go without it
+        self._note_asked(key, BRING_AGAIN)  # not before the answer is there: who comes meanwhile must not go without it
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         """Learn what others have counted, beside the session; nothing is taken away by that."""
@@ -131,16 +134,16 @@ class AtHand:
             return
         if self._just_asked(key):
             return
-        self._note_asked(key)
+        self._note_asked(key, ASK_AGAIN)
         self._beside(partial(learn, key, lasting))
 
     def _just_asked(self, key: str) -> bool:
         return trio.current_time() < self._asked.get(key, -math.inf)
 
-    def _note_asked(self, key: str) -> None:
+    def _note_asked(self, key: str, seconds: float) -> None:
         if len(self._asked) >= MOST_ASKED:
             self._asked.clear()
-        self._asked[key] = trio.current_time() + ASK_AGAIN
+        self._asked[key] = trio.current_time() + seconds
 
     async def _learn_count(self, key: str, half_life: float) -> None:
         more = await self._store.count(key, half_life) - self._here.count_now(key, half_life)

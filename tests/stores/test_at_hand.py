@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from smtproxy.stores.at_hand import ASK_AGAIN, HELD, MOST_ASKED, MOST_HELD, AtHand
+from smtproxy.stores.at_hand import ASK_AGAIN, BRING_AGAIN, HELD, MOST_ASKED, MOST_HELD, AtHand
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.store import Kept
@@ -176,6 +176,6 @@ async def test_other_machines_are_asked_for_a_text_once_in_a_while(autojump_cloc
         await here.bring("grey-first", "example.org", DAY)
         assert asked == [compose("grey-pass", "example.org"), compose("grey-first", "example.org")]
         store.note_put(compose("grey-pass", "example.org"), "12.5", DAY)
-        await trio.sleep(ASK_AGAIN + 0.1)
+        await trio.sleep(BRING_AGAIN + 0.1)
         await here.bring("grey-pass", "example.org", DAY)
         assert here.text("grey-pass", "example.org") == "12.5"
