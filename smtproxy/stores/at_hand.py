@@ -24,6 +24,9 @@ MOST_HELD = 1000
 ASK_AGAIN = 10.0
 """Seconds for which others are not asked again for the same: the sessions of a busy sender would all ask, and each
 question is as dear as a quarter of a message."""
+BRING_AGAIN = 1.0
+"""Seconds for which they are not asked again for the same text, which a session waits for: a flood of one client asks
+once a second, and who has come again to another machine (`policy/greylist.py`) is known here a second later."""
 MOST_ASKED = 10_000
 """Names that others were asked for."""
 
@@ -106,11 +109,17 @@ class AtHand:
         return self._store.waits
 
     async def bring(self, purpose: str, name: str, seconds: float) -> None:
-        """Get a text from where all machines keep it, within the deadline of the store; then it is known here."""
+        """Get a text from where all machines keep it, within the deadline of the store; then it is known here.
+
+        Nobody is asked who was asked for the same just now.
+        """
         key = self._key(purpose, name)
+        if self._just_asked(key):
+            return
         kept = await self._store.get(key)
         if kept is not None:
             self._here.put_now(key, kept.text, seconds)
+        self._note_asked(key, BRING_AGAIN)  # not before the answer is there: who comes meanwhile must not go without it
 
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         """Learn what others have counted, beside the session; nothing is taken away by that."""
@@ -123,13 +132,18 @@ class AtHand:
     def _ask(self, learn: Callable[[str, float], Awaitable[None]], key: str, lasting: float) -> None:
         if not self._store.waits:
             return
-        now = trio.current_time()
-        if now < self._asked.get(key, -math.inf):
+        if self._just_asked(key):
             return
+        self._note_asked(key, ASK_AGAIN)
+        self._beside(partial(learn, key, lasting))
+
+    def _just_asked(self, key: str) -> bool:
+        return trio.current_time() < self._asked.get(key, -math.inf)
+
+    def _note_asked(self, key: str, seconds: float) -> None:
         if len(self._asked) >= MOST_ASKED:
             self._asked.clear()
-        self._asked[key] = now + ASK_AGAIN
-        self._beside(partial(learn, key, lasting))
+        self._asked[key] = trio.current_time() + seconds
 
     async def _learn_count(self, key: str, half_life: float) -> None:
         more = await self._store.count(key, half_life) - self._here.count_now(key, half_life)

@@ -5,6 +5,7 @@ import io
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from smtproxy.app.cli import main
 from smtproxy.stores.sqlite import read
 from tests.end_to_end.programs.process import HOST, wait_until
+from tests.end_to_end.programs.redis import Redis
 from tests.end_to_end.programs.smtp_sink import SmtpSink
 from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
 from tests.fakes.name_server import NameServer
@@ -84,12 +86,12 @@ def said_by(*command: str) -> str:
 def test_who_came_again_passes_after_kill_9_and_after_a_restart(plan: Plan, tmp_path: Path) -> None:
     file = tmp_path / "greylist-state" / "store.sqlite"
     with Smtproxy(tmp_path / "first", plan) as proxy:
-        began = time.monotonic()
         assert send(proxy.port, "198.51.100.1", "a@example.net") == "450"
+        heard = time.monotonic()
         wait_until(lambda: written(file, "grey-first"), 20, "nothing is written")
         proxy.kill()
     with Smtproxy(tmp_path / "second", plan) as proxy:
-        wait_until(lambda: time.monotonic() - began > 1.1, 20, "the clock stands")
+        wait_until(lambda: time.monotonic() - heard > 1.1, 20, "the clock stands")
         assert send(proxy.port, "198.51.100.2", "a@example.net") == "250", "its network is one sender"
         wait_until(lambda: written(file, "grey-pass"), 20, "nothing is written")
         proxy.kill()
@@ -97,6 +99,20 @@ def test_who_came_again_passes_after_kill_9_and_after_a_restart(plan: Plan, tmp_
         assert send(proxy.port, "198.51.100.3", "other@example.com") == "250", "all its mail passes"
         assert send(proxy.port, "203.0.113.3", "other@example.com") == "450", "somebody else's does not"
         assert proxy.terminate() == 0
+
+
+def test_who_comes_again_to_another_machine_has_come_again(plan: Plan, tmp_path: Path) -> None:
+    """The machines share a store, and nothing else."""
+    with Redis(tmp_path / "store", password="secret") as store:
+        (tmp_path / "password").write_text("secret")
+        shared = f'[store]\nkind = "valkey"\nservers = ["{HOST}:{store.port}"]\ntimeout = "5s"\n'
+        both = replace(plan, server={}, more=f'{MORE}{shared}password_file = "{tmp_path / "password"}"\n')
+        with Smtproxy(tmp_path / "one", both) as one, Smtproxy(tmp_path / "other", both) as other:
+            assert send(one.port, "198.51.100.1", "a@example.net") == "450"
+            heard = time.monotonic()
+            wait_until(lambda: time.monotonic() - heard > 1.1, 20, "the clock stands")
+            assert send(other.port, "198.51.100.2", "a@example.net") == "250"
+            assert send(one.port, "198.51.100.3", "b@example.com") == "250", "its pass was given by the other one"
 
 
 def test_a_decision_is_explained_and_repeated(plan: Plan, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 import trio
 from trio.testing import MockClock
 
-from smtproxy.stores.at_hand import ASK_AGAIN, HELD, MOST_ASKED, MOST_HELD, AtHand
+from smtproxy.stores.at_hand import ASK_AGAIN, BRING_AGAIN, HELD, MOST_ASKED, MOST_HELD, AtHand
 from smtproxy.stores.keys import compose, private
 from smtproxy.stores.memory import MemoryStore
+from smtproxy.stores.store import Kept
 from tests.fakes.clock import FakeClock
 from tests.stores.tables import memory_store
 
@@ -157,3 +158,24 @@ async def test_texts_are_named_by_hashes_where_privacy_is_wanted() -> None:
         kept = AtHand(here, here, secret, nursery.start_soon)
         kept.put("grey-first", "example.net a@example.net example.org", "12.5", DAY)
         assert [key.rpartition("/")[2][0] for key, _ in await here.scan("1/grey-first/")] == ["~"]
+
+
+async def test_other_machines_are_asked_for_a_text_once_in_a_while(autojump_clock: MockClock) -> None:
+    store, other, asked = shared(), memory_store(), list[str]()
+
+    class Watched(Shared):
+        async def get(self, key: str) -> Kept | None:
+            asked.append(key)
+            return await super().get(key)
+
+    watched = Watched(store._table, FakeClock())
+    async with trio.open_nursery() as nursery:
+        here = AtHand(watched, other, None, nursery.start_soon)
+        for _ in range(3):
+            await here.bring("grey-pass", "example.org", DAY)
+        await here.bring("grey-first", "example.org", DAY)
+        assert asked == [compose("grey-pass", "example.org"), compose("grey-first", "example.org")]
+        store.note_put(compose("grey-pass", "example.org"), "12.5", DAY)
+        await trio.sleep(BRING_AGAIN + 0.1)
+        await here.bring("grey-pass", "example.org", DAY)
+        assert here.text("grey-pass", "example.org") == "12.5"
