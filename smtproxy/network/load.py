@@ -7,9 +7,10 @@ there is. What others on the machine take does not count: fewer clients of ours 
 It decides nothing. A measure that cannot be had is None, which is no reason for anything.
 """
 
+import math
 import os
 import resource
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,17 +100,32 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text().splitlines()
         limits.append(1024 * int(next(line for line in lines if line.startswith("MemTotal:")).split()[1]))
+    for group in _control_groups(root):
+        with suppress(OSError, ValueError):  # "max", or the root, which has none
+            limits.append(int((group / "memory.max").read_text()))
+    return min(limits, default=None)
+
+
+def processors(root: Path = Path("/")) -> int:
+    """Return how many processors this process may use: its affinity, or the least quota of its control groups, if less.
+
+    A part of a processor counts as one. As above, cpu.max: microseconds of processor time, and of time.
+    """
+    most = len(os.sched_getaffinity(0))
+    for group in _control_groups(root):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota, period = map(int, (group / "cpu.max").read_text().split())
+            most = min(most, max(1, math.ceil(quota / period)))
+    return most
+
+
+def _control_groups(root: Path) -> Iterator[Path]:
+    """Return the directory of our control group, and of those above it. Nothing under cgroup v1."""
+    mount = root / "sys/fs/cgroup"
     with suppress(OSError, StopIteration):
         lines = (root / "proc/self/cgroup").read_text().splitlines()
-        own = next(line for line in lines if line.startswith("0::")).removeprefix("0::").strip("/")
-        mount = root / "sys/fs/cgroup"
-        group = mount / own
-        for directory in (group, *group.parents):
-            with suppress(OSError, ValueError):  # "max", or the root, which has none
-                limits.append(int((directory / "memory.max").read_text()))
-            if directory == mount:
-                break
-    return min(limits, default=None)
+        group = mount / next(line for line in lines if line.startswith("0::")).removeprefix("0::").strip("/")
+        yield from (one for one in (group, *group.parents) if one.is_relative_to(mount))
 
 
 def free_descriptors(root: Path = Path("/")) -> int | None:

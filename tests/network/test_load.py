@@ -8,7 +8,16 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from smtproxy.network.load import INTERVAL, Gauges, free_descriptors, gauges_of, memory_limit, own_memory, watch_load
+from smtproxy.network.load import (
+    INTERVAL,
+    Gauges,
+    free_descriptors,
+    gauges_of,
+    memory_limit,
+    own_memory,
+    processors,
+    watch_load,
+)
 from smtproxy.policy.overload import STEADY, Level, Overload, OverloadSettings
 from smtproxy.session.records import Event
 from tests.fakes.journal import FakeJournal
@@ -84,6 +93,31 @@ def test_the_share_counts_all_siblings(machine: Machine) -> None:
 def test_what_cannot_be_read_is_not_known(machine: Machine, broken: str) -> None:
     (machine.root / broken).write_text("no numbers\n")
     assert gauges_of(1, machine.root).memory() is None
+
+
+@pytest.mark.parametrize(
+    ("group", "quota", "most"),
+    [
+        ("system.slice/smtproxy.service", "50000 100000", 1),
+        ("system.slice", "150000 100000", 2),
+        ("system.slice", "9000000 100000", 4),
+        ("system.slice", "max 100000", 4),
+        ("system.slice", "1 0", 4),
+        ("elsewhere", "50000 100000", 4),
+    ],
+)
+def test_processors_that_we_may_use(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, group: str, quota: str, most: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 5})
+    machine.write(f"sys/fs/cgroup/{group}/cpu.max", f"{quota}\n")
+    assert processors(machine.root) == most
+
+
+def test_without_control_groups_it_is_the_affinity(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    machine.write("proc/self/cgroup", "5:cpu:/somewhere\n")
+    assert processors(machine.root) == 3
 
 
 def test_descriptors_that_nobody_can_count(machine: Machine) -> None:

@@ -32,6 +32,7 @@ from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.tarpit import Tarpit
 from smtproxy.app.config.units import Duration
+from smtproxy.network.load import processors
 from smtproxy.session.limits import Limits
 
 _TABLE: Final = STRICT | ConfigDict(validate_default=True)
@@ -54,7 +55,7 @@ MOST_WORKERS: Final = 64
 
 def _workers(value: object) -> object:
     if value == "auto":
-        return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+        return min(processors(), MOST_WORKERS)
     if type(value) is not int or not 1 <= value <= MOST_WORKERS:
         raise ValueError(f'must be a number from 1 to {MOST_WORKERS}, or "auto" for one per core')
     return value
@@ -107,8 +108,8 @@ class Server(BaseModel):
         int,
         BeforeValidator(_workers),
         Field(
-            description='Processes that serve sessions; "auto" starts one for each core that this process may use. '
-            "Changed by a restart only.",
+            description='Processes that serve sessions; "auto" starts one for each core that this process may use (its '
+            "affinity, or the quota of its control group). Changed by a restart only.",
         ),
     ] = 1
     contact: Annotated[

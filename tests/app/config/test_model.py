@@ -12,8 +12,8 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from smtproxy.app.config import Config, load
-from smtproxy.app.config.model import system_name
+from smtproxy.app.config import Config, load, model
+from smtproxy.app.config.model import MOST_WORKERS, system_name
 from smtproxy.app.config.units import show_octets, show_seconds
 from smtproxy.session.limits import LIMITS, Limits
 
@@ -231,6 +231,16 @@ def test_configured_name_asks_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 _EXAMPLES_ONLY = ("listeners.tls", "exemptions", "lists", "policy", "rules", "limits")
 """No certificate comes with it; blocks that concern nobody are a mistake, so it has them as examples in comments."""
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(3, 3), (200, MOST_WORKERS)])
+def test_workers_are_as_many_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int, workers: int
+) -> None:
+    monkeypatch.setattr(model, "processors", lambda: processors)
+    file = tmp_path / "config.toml"
+    file.write_text(f'{MINIMAL}[server]\nworkers = "auto"\n')
+    assert load(file).server.workers == workers
 
 
 class TestTheFileThatComesWithIt:
