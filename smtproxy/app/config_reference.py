@@ -32,6 +32,7 @@ from smtproxy.app.config.overload import Overload
 from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.reputation import Reputation
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
@@ -106,6 +107,7 @@ def document() -> str:
             _section("[overload]", Overload, Overload.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
             _section("[store]", Store, Store.__doc__),
+            _section("[reputation]", Reputation, Reputation.__doc__),
             _section("[[lists]]", DnsListTable, DnsListTable.__doc__),
             _section("[recipients]", Recipients, Recipients.__doc__),
             _section('[[recipients.sources]], kind = "file"', FileRecipients, FileRecipients.__doc__),

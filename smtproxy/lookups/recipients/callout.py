@@ -18,7 +18,7 @@ import trio
 
 from smtproxy.lookups.recipients.entries import MISSING, PRESENT
 from smtproxy.lookups.recipients.remembered import Answer, Remembered
-from smtproxy.lookups.recipients.source import NO_SUCH_USER, Opinion, covers, record_failed
+from smtproxy.lookups.recipients.source import Opinion, covers, record_failed
 from smtproxy.lookups.recipients.spelling import Address
 from smtproxy.network.callout import CalloutError, random_recipient
 from smtproxy.network.inquiry import NotAtHand
@@ -26,7 +26,7 @@ from smtproxy.policy.evidence import Known, Unknown
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.upstream import MISCONFIGURED
 from smtproxy.wire.paths import Path
-from smtproxy.wire.replies import Reply
+from smtproxy.wire.replies import NO_SUCH_USER, Reply
 
 STALE = 86400.0
 """Seconds for which an address that existed counts on while nobody can be asked."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.lookups.recipients.entries import MISSING
-from smtproxy.lookups.recipients.source import NO_SUCH_USER, Opinion, covers
+from smtproxy.lookups.recipients.source import Opinion, covers
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.acquaintances import NETWORK
 from smtproxy.policy.evidence import Known
 from smtproxy.session.networks import address_of
+from smtproxy.wire.replies import NO_SUCH_USER
 
 LONGEST = 3600.0
 """Seconds that a refusal may count: a mailbox that was made meanwhile misses no more mail than that."""

@@ -17,10 +17,6 @@ Opinion: TypeAlias = Fact[RecipientEntry] | None
 this source's."""
 
 
-NO_SUCH_USER = frozenset({"5.1.1", "5.1.10"})
-"""Enhanced status codes that mean an unknown mailbox and nothing else (RFC 3463 3.2); the second one is Exchange's."""
-
-
 class Source(Protocol):
     """A source. Its domains are in the form of `domain_key`."""
 
