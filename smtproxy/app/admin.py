@@ -1,14 +1,15 @@
-"""What an administrator asks of running workers: `smtproxy recipients show | refresh | forget`.
+"""What an administrator asks of running workers: `smtproxy recipients` and `smtproxy reputation`.
 
 Each worker listens on a socket of its own in `server.state`, since each has sources of its own. A question is one line
-of JSON, and so is the answer. The file modes are the only lock: whoever may connect may ask.
+of JSON, a list of texts of which the first says whose matter it is, and so is the answer. The file modes are the only
+lock: whoever may connect may ask.
 """
 
 import errno
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,8 @@ LONGEST_PATH: Final = 107
 """Octets of the path of a socket that the kernel takes. unix(7)"""
 
 Rows = Sequence[Mapping[str, object]]
+Desk = Callable[[Sequence[str]], Awaitable[Rows]]
+"""Who answers the rest of a question. Raises ValueError: it is none."""
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def within_reach(path: Path) -> Iterator[str]:
         os.close(directory)
 
 
-async def listen(state: Path, known: Recipients, journal: Journal) -> None:
+async def listen(state: Path, desks: Mapping[str, Desk], journal: Journal) -> None:
     """Answer questions to this worker, for ever. A worker that cannot listen serves mail all the same."""
     path = state / f"worker-{os.getpid()}.sock"
     with Surviving(journal, WHERE):
@@ -65,12 +68,12 @@ async def listen(state: Path, known: Recipients, journal: Journal) -> None:
                     await sock.bind(name)
                 path.chmod(0o600)  # nobody can connect before it listens
                 sock.listen(BACKLOG)
-                await _accept(sock, known, journal)
+                await _accept(sock, desks, journal)
         finally:
             path.unlink(missing_ok=True)
 
 
-async def _accept(sock: trio.socket.SocketType, known: Recipients, journal: Journal) -> None:
+async def _accept(sock: trio.socket.SocketType, desks: Mapping[str, Desk], journal: Journal) -> None:
     """Accept for ever; whoever is one too many waits in the kernel's queue. Raises OSError."""
     places = trio.Semaphore(MOST)
     async with trio.open_nursery() as nursery:
@@ -84,15 +87,17 @@ async def _accept(sock: trio.socket.SocketType, known: Recipients, journal: Jour
                     raise
                 await trio.sleep(PAUSE)
                 continue
-            nursery.start_soon(_serve, trio.SocketStream(client), known, journal, places)
+            nursery.start_soon(_serve, trio.SocketStream(client), desks, journal, places)
 
 
-async def _serve(stream: trio.SocketStream, known: Recipients, journal: Journal, places: trio.Semaphore) -> None:
+async def _serve(
+    stream: trio.SocketStream, desks: Mapping[str, Desk], journal: Journal, places: trio.Semaphore
+) -> None:
     try:
         with Surviving(journal, WHERE), suppress(trio.BrokenResourceError):  # whoever asked is gone
             line = await _question(stream)
             if line:
-                octets = json.dumps(await _answer(known, line)).encode() + b"\n"
+                octets = json.dumps(await _answer(desks, line)).encode() + b"\n"
                 with trio.move_on_after(QUESTION_TIME):
                     await stream.send_all(octets)
     finally:
@@ -112,18 +117,19 @@ async def _question(stream: trio.SocketStream) -> bytes:
     return line or b"\n"
 
 
-async def _answer(known: Recipients, line: bytes) -> Rows:
+async def _answer(desks: Mapping[str, Desk], line: bytes) -> Rows:
     try:
-        word, address = json.loads(line)
-        if isinstance(word, str) and isinstance(address, str):
-            return await answer(known, word, address)
+        subject, *question = json.loads(line)
+        if all(isinstance(one, str) for one in (subject, *question)) and subject in desks:
+            return await desks[subject](question)
     except (ValueError, TypeError):
         pass
     return [{"says": "this is no question"}]
 
 
-async def answer(known: Recipients, word: str, text: str) -> Rows:
-    """Do what a word says; return a row for each source. Raises ValueError for what is no question."""
+async def answer(known: Recipients, question: Sequence[str]) -> Rows:
+    """Do what a word says, of an address; return a row for each source. Raises ValueError for what is no question."""
+    word, text = question
     if word == "refresh":
         return await known.refresh()
     address = known.read(text)
@@ -132,7 +138,7 @@ async def answer(known: Recipients, word: str, text: str) -> Rows:
     return await known.explain(address) if word == "show" else known.forget(address)
 
 
-def ask_workers(state: Path, word: str, address: str) -> dict[str, Rows]:
+def ask_workers(state: Path, *question: str) -> dict[str, Rows]:
     """Ask all workers that run; return their answers by the name of the worker. One that gave none says so."""
     answers: dict[str, Rows] = {}
     for path in sorted(state.glob("worker-*.sock")):
@@ -149,13 +155,13 @@ def ask_workers(state: Path, word: str, address: str) -> dict[str, Rows]:
             except OSError as error:
                 answers[path.stem] = [{"says": f"cannot be asked: {error.strerror or error}"}]
                 continue
-            answers[path.stem] = _asked(sock, word, address)
+            answers[path.stem] = _asked(sock, question)
     return answers
 
 
-def _asked(sock: socket.socket, word: str, address: str) -> Rows:
+def _asked(sock: socket.socket, question: Sequence[str]) -> Rows:
     try:
-        sock.sendall(json.dumps([word, address]).encode() + b"\n")
+        sock.sendall(json.dumps(question).encode() + b"\n")
         with sock.makefile("rb") as replies:
             rows: list[dict[str, Any]] = json.loads(replies.readline())
     except (OSError, ValueError):

@@ -24,6 +24,7 @@ from smtproxy.network.tls import CLEAR_TEXT, ServerTls, client_context, server_c
 from smtproxy.network.warm import WarmConnections
 from smtproxy.policy.checks import (
     bare_newlines,
+    blocked,
     dkim,
     dmarc,
     dnsbl,
@@ -37,6 +38,7 @@ from smtproxy.policy.checks import (
     protocol_errors,
     recipient_domain,
     recipients,
+    reputation,
     reverse_name,
     sender_domain,
     size,
@@ -161,6 +163,8 @@ def _checks(config: Config, listener: Listener, checks: Checks) -> tuple[Check, 
     judgements = (
         _judgement(early_talker.CHECK, early_talker.EarlyTalkerOptions(), checks.early_talker),
         _judgement(not_smtp.CHECK, not_smtp.NotSmtpOptions(), checks.not_smtp),
+        _judgement(blocked.CHECK, blocked.BlockedOptions(*_own(checks.blocked)), checks.blocked),
+        _judgement(reputation.CHECK, reputation.ReputationOptions(), checks.reputation),
         _judgement(hello.check(said), said, checks.hello),
         _judgement(reverse_name.check(named), named, checks.reverse_name),
         _judgement(
@@ -218,10 +222,14 @@ DEFAULT_EXEMPTIONS = (
 )
 """RFC 5321 4.5.1, RFC 2142: whoever was refused by mistake must reach these two, to say so."""
 
+ALLOWED = Exemption(Match(allowed=True))
+"""Whom a person has allowed: from every judgement, and never from a duty."""
+
 
 def _exemptions(config: Config) -> tuple[Exemption, ...]:
     return (
         *(DEFAULT_EXEMPTIONS if config.default_exemptions else ()),
+        ALLOWED,
         *(
             Exemption(
                 Match(block.clients, Patterns(block.senders), Patterns(block.recipients)),

@@ -1,6 +1,7 @@
-"""The command line: `smtproxy run`, `check`, `explain`, `replay`, `ledger`, `recipients`. Exit 0, or 2 for a mistake of
-the caller's; 1 where `explain` or `ledger` finds nothing, where `replay` finds a difference or cannot judge all, and
-where `recipients` finds no worker to mend.
+"""The command line: `smtproxy run`, `check`, `explain`, `replay`, `ledger`, `recipients`, `reputation`.
+
+Exit 0, or 2 for a mistake of the caller's; 1 where `explain` or `ledger` finds nothing, where `replay` finds a
+difference or cannot judge all, and where `recipients` or `reputation` finds no worker to ask.
 
 Must never show a traceback for a mistake in a command line or a configuration.
 """
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--against", metavar="FILE", help="compare with the decisions of this configuration")
     _add_ledger(commands)
     _add_recipients(commands)
+    _add_reputation(commands)
     return parser
 
 
@@ -115,6 +117,28 @@ def _add_recipients(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         command.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
         if word != "refresh":
             command.add_argument("address", help="the address")
+
+
+def _add_reputation(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "see, set and lift what is known of clients and senders"
+    words = commands.add_parser("reputation", help=text, description=text, allow_abbrev=False).add_subparsers(
+        dest="word", metavar="WORD", required=True
+    )
+    for word, meaning, lasts in (
+        ("show", "say what is known of a client or a domain; without KEY, who is blocked, allowed or penalised", ""),
+        ("forgive", "lift a block, an allowance or a penalty, and forget what was refused", ""),
+        ("block", "refuse a client, a network or a sender's domain", "1d"),
+        ("allow", "exempt a client, a network or a proven domain from every judgement, never from a duty", "30d"),
+    ):
+        command = words.add_parser(word, help=meaning, description=meaning, allow_abbrev=False)
+        command.set_defaults(do=_reputation, lasts="", reason="")
+        command.add_argument("-c", "--config", required=True, metavar="FILE", help="the configuration (TOML)")
+        command.add_argument(
+            "key", nargs="?" if word == "show" else None, default="", metavar="KEY", help="address, network or domain"
+        )
+        if lasts:
+            command.add_argument("--for", dest="lasts", default=lasts, metavar="TIME", help=f'as "12h"; usual: {lasts}')
+            command.add_argument("--reason", default="", metavar="TEXT", help="why; of a block the client hears it")
 
 
 def _check(asked: argparse.Namespace) -> int:
@@ -247,6 +271,12 @@ def _recipients(asked: argparse.Namespace) -> int:
     from smtproxy.app.recipients_command import command  # noqa: PLC0415 - as above
 
     return command(load(asked.config), asked.word, asked.address)
+
+
+def _reputation(asked: argparse.Namespace) -> int:
+    from smtproxy.app.reputation_command import command  # noqa: PLC0415 - as above
+
+    return command(load(asked.config), asked.word, asked.key, asked.lasts, asked.reason)
 
 
 def _run(asked: argparse.Namespace) -> int:

@@ -34,6 +34,7 @@ from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rate_limits import MOST as MOST_LIMITS
 from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.reputation import Reputation
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
@@ -108,6 +109,7 @@ def document() -> str:
             _section("[overload]", Overload, Overload.__doc__),
             _section("[dns]", Dns, Dns.__doc__),
             _section("[store]", Store, Store.__doc__),
+            _section("[reputation]", Reputation, Reputation.__doc__),
             _section("[[lists]]", DnsListTable, DnsListTable.__doc__),
             _section("[recipients]", Recipients, Recipients.__doc__),
             _section('[[recipients.sources]], kind = "file"', FileRecipients, FileRecipients.__doc__),

@@ -13,8 +13,10 @@ from smtproxy.app.config.units import show_seconds
 from smtproxy.app.recordings import Recording
 from smtproxy.app.replay import Bench
 from smtproxy.app.single_changes import changes, lets_in
+from smtproxy.policy.checks import blocked, reputation
 from smtproxy.policy.evidence import Fact, Known
 from smtproxy.policy.facts import GREYLIST as GREYLIST_FACT
+from smtproxy.policy.facts import REPUTATION, SENDER_REPUTATION, Reputation
 from smtproxy.policy.greylist import NAME as GREYLIST
 from smtproxy.policy.recording import ACCEPTED, Recorded
 from smtproxy.policy.rules.check import PREFIX
@@ -84,6 +86,7 @@ def _decision(recording: Recording, one: Recorded, config: Config | None) -> Ite
     recipient = one.evidence.dialogue.recipient
     to = f" <{recipient.path}>" if recipient is not None else ""
     yield f"\n{one.evidence.stage.value}{to}: {one.verdict}{f' by {one.by}' * bool(one.by)}"
+    yield from _block(one)
     if config is None:
         return
     bench = Bench(config)
@@ -98,6 +101,26 @@ def _decision(recording: Recording, one: Recorded, config: Config | None) -> Ite
         yield _finding(note, config)
     if verdict != ACCEPTED:
         yield from _ways_in(recording, one, by, config)
+
+
+def _block(one: Recorded) -> Iterator[str]:
+    """Say who has set the block that decided, why, when it ends, and how it is lifted."""
+    for key in (REPUTATION, SENDER_REPUTATION):
+        fact = one.evidence.get(key)
+        if not isinstance(fact, Known):
+            continue
+        known: Reputation = fact.value
+        if one.by == blocked.CHECK.name and known.blocked:
+            why = f" ({known.reason})" * bool(known.reason)
+            yield f"  {known.blocked} is blocked by {known.set_by}{why} until {known.until}; {_lifts(known.blocked)}"
+            return
+        if one.by == reputation.CHECK.name and known.penalty:
+            what = f"the client is in the penalty box until {known.penalty_until}, for {known.penalty}"
+            yield f"  {what}; {_lifts(one.evidence.dialogue.client)}"
+
+
+def _lifts(key: str) -> str:
+    return f"`smtproxy reputation forgive {key}` lifts that"
 
 
 _OF_A_NOTE: Final = ("check", "stage", "reason", "action", "applied", "because", "points")

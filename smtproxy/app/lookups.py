@@ -13,7 +13,7 @@ import trio
 from smtproxy.app.assembly import rate_limits
 from smtproxy.app.config import Config
 from smtproxy.app.config.lists import AUTO, DnsListTable
-from smtproxy.lookups import hello_name, reverse_name, sender_domain
+from smtproxy.lookups import hello_name, reputation, reverse_name, sender_domain
 from smtproxy.lookups.answer_filter import EVERY_ANSWER
 from smtproxy.lookups.fuse import ADDRESSES, DOMAINS, Points
 from smtproxy.lookups.listings import DnsList, Subject, listings
@@ -32,10 +32,12 @@ from smtproxy.network.gathering import Sources
 from smtproxy.network.inquiry import AnyLookup, Inquiry
 from smtproxy.network.pool import Pool
 from smtproxy.network.sockets import Endpoint
-from smtproxy.policy.acquaintances import Acquaintances, Forgetful
+from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.governor import Governor, GovernorSettings
 from smtproxy.policy.greylist import GreylistMemory
 from smtproxy.policy.judge import Policy
+from smtproxy.policy.remembering import Forgetful
+from smtproxy.policy.reputation import Reputations
 from smtproxy.policy.results import results_field
 from smtproxy.session.memory import Memory
 from smtproxy.session.records import Journal
@@ -136,12 +138,17 @@ def sources(
     offset = time.time_ns() / 1e9 - trio.current_time()
     table = config.governor
     governor = Governor(GovernorSettings(table.window, float(table.factor), table.refusals, table.good))
-    acquaintances = Acquaintances(remembering or Forgetful())
-    counted = () if limits is None else limits.lookups
-    looked_up = (*_lookups(config, resolver, nursery, journal), *counted, *more) if asks(policies) else ()
-    greylist = _greylist(config, remembering, acquaintances) if asks(policies) else None
+    kept = remembering or Forgetful()
+    acquaintances, reputations = Acquaintances(kept), Reputations(kept, config.reputation.settings)
+    found: tuple[AnyLookup, ...] = ()
+    greylist = None
+    if asks(policies):
+        greylist = _greylist(config, remembering, acquaintances)
+        known = (*reputation.lookups(reputations), greylist.lookup)
+        counted = () if limits is None else limits.lookups
+        found = (*_lookups(config, resolver, nursery, journal), *known, *counted, *more)
     return Sources(
-        {one.key.name: one for one in (*looked_up, *([] if greylist is None else [greylist.lookup]))},
+        {one.key.name: one for one in found},
         nursery,
         AtHand(resolver),
         partial(BudgetedResolver, resolver, config.dns.per_lookup),
@@ -153,6 +160,7 @@ def sources(
         charge=None if limits is None else limits.charge,
         governor=governor if table.enabled else None,
         acquaintances=acquaintances,
+        reputations=reputations,
         greylist=None if greylist is None else greylist.memory,
     )
 

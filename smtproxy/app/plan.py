@@ -245,7 +245,7 @@ def _surprises(config: Config) -> Iterator[str]:
     if weak and actions["dnsbl"] in (Action.REJECT, Action.DROP):
         yield f"dnsbl refuses for good by {', '.join(weak)}, without test points: nobody sees it go mad"
     acting = [name for name, action in actions.items() if action not in (Action.OFF, Action.OBSERVE)]
-    if acting in ([], ["not_smtp"]) and not config.rules:
+    if {*acting} <= {"not_smtp", "blocked"} and not config.rules:
         yield "no judgement refuses any mail: all of them observe"
     scoring = [name for name, action in actions.items() if action is Action.SCORE]
     asks = config.greylist.action == "defer"

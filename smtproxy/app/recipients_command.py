@@ -20,7 +20,7 @@ def command(config: Config, word: str, address: str) -> int:
         sys.stderr.write(f"smtproxy: {address!r} is no address; it must be like user@example.org\n")
         return MISTAKE
     state = config.server.state
-    answers = {} if state is None else ask_workers(state, word, address)
+    answers = {} if state is None else ask_workers(state, "recipients", word, address)
     why = "server.state is not set, where workers listen" if state is None else f"no worker listens in {state}"
     if not answers and word == "show":
         answers = {f"{why}, so the sources themselves were asked": trio.run(_ask_sources, config, address)}
@@ -37,6 +37,6 @@ async def _ask_sources(config: Config, address: str) -> Rows:
     known = recipients(config, SILENCE, None)
     try:
         await known.start()
-        return await answer(known, "show", address)
+        return await answer(known, ("show", address))
     finally:
         await known.close()

@@ -111,6 +111,7 @@ async def _rehearsed(config: Config, listener: Listener, asked: Asked) -> Record
             "client": asked.client,
             "hello": asked.hello,
             "sender": str(asked.sender),
+            "recipients": [],
             "outcome": outcome(last)[0],
             "by": outcome(last)[1],
         }

@@ -19,8 +19,10 @@ from smtproxy.policy.facts import (
     GREYLIST,
     HELLO_NAME,
     RECIPIENT,
+    REPUTATION,
     REVERSE_NAME,
     SENDER_DOMAIN,
+    SENDER_REPUTATION,
     SPF,
     SPF_HELLO,
     Dmarc,
@@ -28,6 +30,7 @@ from smtproxy.policy.facts import (
     HelloName,
     Listings,
     RecipientEntry,
+    Reputation,
     ReverseName,
     SenderDomain,
     Spf,
@@ -170,6 +173,8 @@ def _client(evidence: Evidence) -> str:
 _NAME: Final = "mail.example.org"
 _BETTER: Mapping[str, tuple[str, Callable[[Evidence], object]]] = {
     **{name: ("not listed", lambda _: Listings()) for name, key in FACTS.items() if key.shape is Listings},
+    REPUTATION.name: ("neither blocked nor in the penalty box", lambda _: Reputation()),
+    SENDER_REPUTATION.name: ("not blocked", lambda _: Reputation()),
     REVERSE_NAME.name: ("a name that leads back", lambda _: ReverseName((_NAME,), _NAME)),
     HELLO_NAME.name: ("leads to the client", lambda one: HelloName((_client(one),))),
     SPF.name: ("pass", lambda one: Spf("pass", _sender(one))),

@@ -15,16 +15,17 @@ from functools import partial
 import trio
 
 from smtproxy.app.accepting import warn_of_accepting
-from smtproxy.app.admin import listen
+from smtproxy.app.admin import Desk, answer, listen
 from smtproxy.app.assembly import overload, policy, pool, quotas, relay_settings, tarpit
 from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
 from smtproxy.app.log import LineJournal
 from smtproxy.app.lookups import counting, hosting, recipients, sources
+from smtproxy.app.penalty_box import PenaltyBox
 from smtproxy.app.shared import Shared
 from smtproxy.app.sightings import Sightings, written
-from smtproxy.app.stores import opened
+from smtproxy.app.stores import opened, wall_clock
 from smtproxy.network.ceiling import Ceiling, Page
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.gathering import Sources
@@ -33,7 +34,8 @@ from smtproxy.network.load import gauges_of, watch_load
 from smtproxy.network.pool import Pool, Server
 from smtproxy.network.probe import watch
 from smtproxy.network.sockets import Endpoint
-from smtproxy.network.sweeper import answer, sweep
+from smtproxy.network.sweeper import answer as answer_bell
+from smtproxy.network.sweeper import sweep
 from smtproxy.policy.judge import Policy
 from smtproxy.policy.overload import Overload
 from smtproxy.policy.quotas import Quotas
@@ -123,11 +125,13 @@ class Worker:
             await known.start()
             background.start_soon(known.run)
             if config.server.state is not None:
-                background.start_soon(listen, config.server.state, known, self._journal)
+                box = PenaltyBox(at_hand, sorted({name for one in self._policies for name in one.names}), wall_clock)
+                desks: dict[str, Desk] = {"recipients": partial(answer, known), "reputation": box.answer}
+                background.start_soon(listen, config.server.state, desks, self._journal)
             if self._leads:
                 background.start_soon(warn_of_accepting, config, self._pools, self._journal)
             pools = tuple(self._pools.values())
-            background.start_soon(answer, self._shared.ceilings.bell(self._row), pools)
+            background.start_soon(answer_bell, self._shared.ceilings.bell(self._row), pools)
             background.start_soon(sweep, self._sessions, pools)
             async with trio.open_nursery() as serving:
                 await self._accept(serving, background)
@@ -218,6 +222,7 @@ class Worker:
                 quotas=counters,
                 tarpit=delayed,
                 overload=busy,
+                resets=config.checks.blocked.at == "accept",
                 balancers=listener.proxy_protocol,
             )
             for listener, judged_by, context in zip(

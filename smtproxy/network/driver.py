@@ -88,6 +88,8 @@ class Service:
     """The delayed sessions of the process; None: nothing bounds them."""
     overload: Overload | None = None
     """Whether the process has too much to do; None: nobody looks."""
+    resets: bool = False
+    """Whom a person has blocked is closed at accept, with a reset and without a word."""
     balancers: tuple[Network, ...] = ()
     """From these networks a connection begins with a PROXY protocol header."""
     spool: str | None = None
@@ -178,6 +180,10 @@ class Session:
     def turned_away(self) -> None:
         """We have too much to do for a stranger."""
         self._gathering.turned_away()
+
+    def blocked_at_accept(self) -> Mapping[str, object] | None:
+        """Return the finding by which this client would be refused at CONNECT, as a person has blocked it."""
+        return self._gathering.blocked_at_accept()
 
     def look_at_clock(self) -> None:
         """How long clients are waited for has changed: whoever waits for its client looks again with the next round."""

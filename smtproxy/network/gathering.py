@@ -18,15 +18,18 @@ from smtproxy.network.dns.answers import Resolver
 from smtproxy.network.inquiry import LARGEST_LOOKED_AT, AnyLookup, MessageTooLarge, NotAtHand
 from smtproxy.network.tally import Charge, Tally
 from smtproxy.network.waiting import Waiting
-from smtproxy.policy.acquaintances import Acquaintances, Forgetful
-from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Unknown
-from smtproxy.policy.exemptions import proven
-from smtproxy.policy.facts import FACTS, LIMITS, Key, Scope
+from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.checks import blocked
+from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Known, Unknown
+from smtproxy.policy.exemptions import allowed, proven
+from smtproxy.policy.facts import FACTS, LIMITS, REPUTATION, Key, Scope
 from smtproxy.policy.governor import Change, Governor
 from smtproxy.policy.greylist import GreylistMemory
 from smtproxy.policy.judge import Policy, Wanted
 from smtproxy.policy.recording import Docket
+from smtproxy.policy.remembering import Forgetful
 from smtproxy.policy.replies import Phrasebook
+from smtproxy.policy.reputation import Penalty, Reputations
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import Crashed, Judged
 from smtproxy.session.memory import Memory
@@ -86,6 +89,7 @@ class Sources:
     acquaintances: Acquaintances = field(default_factory=lambda: Acquaintances(Forgetful()))
     greylist: GreylistMemory | None = None
     """Learns who was asked to come again; None: nobody is."""
+    reputations: Reputations = field(default_factory=lambda: Reputations(Forgetful()))
 
 
 class _Flight:
@@ -225,15 +229,43 @@ class Gathering:
             docket, self._early = self._early, None
             if self._tally is not None:
                 self._tally.errors()
+            if self._sources is not None and self._wanted:
+                self._learn_session(self._sources, docket)
         else:
             docket, self._docket = self._docket, None
             if self._tally is not None:
                 self._tally.ended(None if docket is None else docket.envelope, fields)
             if self._sources is not None and self._sources.heard is not None:
                 self._sources.heard(fields)
-            if fields["outcome"] == "delivered" and self._sources is not None and self._wanted:
-                self._sources.acquaintances.delivered(self._dialogue.client, self._proven())
+            if self._sources is not None and self._wanted:
+                self._learn_message(self._sources, fields)
         return fields if docket is None else {**fields, "evidence": docket.record(self._dialogue)}
+
+    def _learn_message(self, sources: Sources, fields: Mapping[str, object]) -> None:
+        client, domains = self._dialogue.client, self._proven()
+        if fields["outcome"] == "delivered":
+            sources.acquaintances.delivered(client, domains)
+        self._tell(sources.reputations.ended(client, domains, fields, sources.time()), sources)
+
+    def _learn_session(self, sources: Sources, early: Docket | None) -> None:
+        client = self._dialogue.client
+        refusal = None if early is None else early.decisions[0].verdict
+        if isinstance(refusal, Refused) and refusal.reply.kind == 5:
+            self._tell(sources.reputations.refused(client, refusal.by), sources)
+        if self._dialogue.early:
+            self._tell(sources.reputations.talked_early(client), sources)
+
+    def _tell(self, penalty: Penalty | None, sources: Sources) -> None:
+        if penalty is not None:
+            sources.journal.record(
+                Event.PENALTY,
+                {
+                    "client": penalty.client,
+                    "reason": penalty.reason,
+                    "seconds": penalty.seconds,
+                    "session": self._dialogue.session,
+                },
+            )
 
     @property
     def acquainted(self) -> bool:
@@ -245,16 +277,46 @@ class Gathering:
 
     @property
     def good(self) -> bool:
-        """Whether the client is exempt, or has a good history as far as is known here, or a domain it has proven."""
-        client = self._dialogue.client
+        """Whether the client is exempt, or has a good history as far as is known here, or a domain it has proven; or a
+        person has allowed it.
+        """
+        client, sources = self._dialogue.client, self._sources
         if self._policy.spares(client):
             return True
-        return self._sources is not None and self._sources.acquaintances.good(client, self._proven())
+        if sources is None:
+            return False
+        if sources.acquaintances.good(client, self._proven()):
+            return True
+        self._of_client(sources)
+        return bool(allowed(Evidence(Stage.MESSAGE, self._dialogue, self._facts)))
 
     def turned_away(self) -> None:
         """It is not served now. What other machines know of it is to be at hand when it comes again."""
         if self._sources is not None:
             self._sources.acquaintances.meet(self._dialogue.client, waits=bool(self._settings.banner_delay))
+
+    def blocked_at_accept(self) -> Mapping[str, object] | None:
+        """Return the finding by which this client would be refused at CONNECT, as a person has blocked it."""
+        fact = None if self._sources is None else self._of_client(self._sources)
+        if not isinstance(fact, Known) or not fact.value.blocked:
+            return None
+        # Judged as it would be: exemptions count, and what [[policy]] says of this client.
+        evidence = Evidence(Stage.CONNECT, self._dialogue, self._facts)
+        verdict = self._policy.judge(evidence, self._phrases)
+        if not isinstance(verdict, Refused) or verdict.by != blocked.CHECK.name:
+            return None
+        self._early = Docket()
+        self._early.note(evidence, verdict)
+        return next(note for note in verdict.notes if note["check"] == verdict.by)
+
+    def _of_client(self, sources: Sources) -> Fact[Any] | None:
+        """Return the reputation of the client, which is at hand before it is asked for; None: nobody looks it up."""
+        known, lookup = self._facts.get(REPUTATION.name), sources.lookups.get(REPUTATION.name)
+        if known is None and lookup is not None:
+            known = self._at_hand(lookup, self._inquiry(quick=True))
+            if known is not None:
+                self._facts[REPUTATION.name] = known
+        return known
 
     # Facts
 

@@ -11,7 +11,7 @@ import trio
 from smtproxy.network.arrivals import queued
 from smtproxy.network.driver import Service, Session
 from smtproxy.network.proxy_protocol import HeaderError, introduced
-from smtproxy.network.sockets import EXHAUSTED, prepare
+from smtproxy.network.sockets import EXHAUSTED, prepare, reset_when_closed
 from smtproxy.policy.quotas import Excess
 from smtproxy.session import events
 from smtproxy.session.answers import Own
@@ -97,7 +97,7 @@ class Listener:
                 quotas.leave(session.counted_as)
 
     async def _arrival(self, session: Session) -> events.Event:
-        """Find out who the client is, whether there is room, and whether it has not too many connections already."""
+        """Find out who the client is, whether it is served at all, has room, and not too many connections already."""
         service, checks_us = self._service, False
         if service.balancers and within(address_of(session.client), service.balancers):
             try:
@@ -108,6 +108,10 @@ class Listener:
             if client is not None:
                 session.introduce(*client)
             checks_us = client is None
+        found = session.blocked_at_accept() if service.resets else None
+        if found is not None:
+            reset_when_closed(session.link.sock)
+            return events.TurnedAway("refused", str(found["check"]), found)
         overload, good = service.overload, False
         if overload is not None:
             good = checks_us or session.good  # a balancer whose checks were refused would send nobody any more

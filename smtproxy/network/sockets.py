@@ -4,10 +4,12 @@
 `wait_readable` and `wait_writable` is all a half-duplex protocol needs.
 """
 
+import contextlib
 import errno
 import os
 import select
 import socket
+import struct
 from dataclasses import dataclass
 
 GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -62,6 +64,12 @@ def prepare(sock: socket.socket) -> None:
     """Set what every connection of ours has."""
     sock.setblocking(False)  # noqa: FBT003 - the name of the method says it
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def reset_when_closed(sock: socket.socket) -> None:
+    """Let the end of a connection be a reset: nothing of it is left in the kernel, and nothing is said. socket(7)"""
+    with contextlib.suppress(OSError):  # it is gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def start_connect(family: int, address: tuple[str, int]) -> socket.socket:

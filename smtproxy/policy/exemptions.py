@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtproxy.policy.evidence import Evidence, Fact, Known
-from smtproxy.policy.facts import DKIM, SPF, Key, Signatures, Spf
+from smtproxy.policy.facts import DKIM, REPUTATION, SENDER_REPUTATION, SPF, Key, Reputation, Signatures, Spf
 from smtproxy.policy.patterns import Patterns
 from smtproxy.session.networks import Network, address_of, within
 from smtproxy.session.verdicts import Stage
@@ -24,10 +24,14 @@ class Match:
     """Domains of senders; a domain counts only where it is proven, by SPF or a DKIM signature, if `proven`."""
     recipients: Patterns = field(default_factory=Patterns)
     proven: bool = True
+    allowed: bool = False
+    """Those whom a person has allowed, by address, network or proven domain."""
 
     @property
     def needs(self) -> tuple[Key[Any], ...]:
-        """The facts by which a sender is proven."""
+        """The facts by which a sender is proven, or known to be allowed."""
+        if self.allowed:
+            return (REPUTATION, SENDER_REPUTATION)
         return (SPF, DKIM) if self.senders and self.proven else ()
 
     @property
@@ -52,6 +56,11 @@ class Match:
             if not found:
                 return ""
             words.append(f"sender {found}")
+        if self.allowed:
+            found = allowed(evidence)
+            if not found:
+                return ""
+            words.append(f"allowed {found}")
         return ", ".join(words)
 
     def _sender(self, evidence: Evidence) -> str:
@@ -82,6 +91,18 @@ def is_from(client: str, networks: tuple[Network, ...]) -> bool:
         return within(address_of(client), networks)
     except ValueError:
         return False
+
+
+def allowed(evidence: Evidence) -> str:
+    """Return the address, network or domain that a person has allowed; a domain counts only where it is proven."""
+    client: Fact[Reputation] = evidence.get(REPUTATION)
+    if isinstance(client, Known) and client.value.allowed:
+        return client.value.allowed
+    sender: Fact[Reputation] = evidence.get(SENDER_REPUTATION)
+    envelope = evidence.dialogue.envelope
+    if isinstance(sender, Known) and sender.value.allowed and envelope is not None:
+        return sender.value.allowed if envelope.sender.domain_key in proven(evidence) else ""
+    return ""
 
 
 def proven(evidence: Evidence) -> frozenset[str]:

@@ -242,14 +242,56 @@ class Exceeded:
     limits: tuple[ExceededLimit, ...] = ()
 
 
+@value
+class Reputation:
+    """What was learned of a client or of a proven domain, and what a person has set. Counts fade as time goes by."""
+
+    known_good: bool = False
+    """Mail of its network, or of this domain, was delivered three times within a month or so."""
+    known_bad: bool = False
+    """It is blocked, or in the penalty box, or bad enough for it."""
+    age: float | None = None
+    """Seconds since it was seen first; none: just now. Who stays away for 90 days is new, who never had mail delivered
+    after two."""
+    delivered: float = 0.0
+    """Mails delivered; half of them are left after 60 days. Of all below, after a day."""
+    refused: float = 0.0
+    """Mails, or sessions without one, that a check refused for good."""
+    unknown_recipients: float = 0.0
+    harvests: float = 0.0
+    """Mails with five unknown recipients or more."""
+    early_talks: float = 0.0
+    """Sessions in which it talked before a reply."""
+    badness: float = 0.0
+    """What these four come to."""
+    blocked: str = ""
+    """The address, network or domain that a person has blocked; empty: none."""
+    allowed: str = ""
+    """The one that a person has allowed; empty: none."""
+    set_by: str = ""
+    """The person who has blocked or allowed it."""
+    reason: str = ""
+    """Why, in that person's words."""
+    until: str = ""
+    """When that ends."""
+    penalty: str = ""
+    """For what the client is in the penalty box; empty: it is not."""
+    penalty_until: str = ""
+    """When that ends."""
+
+
 REVERSE_NAME = Key("reverse_name", Scope.SESSION, ReverseName, "names of the client's address")
 LISTED_CLIENT = Key("listed_client", Scope.SESSION, Listings, "lists that have the client's address")
 LISTED_REVERSE_NAME = Key("listed_reverse_name", Scope.SESSION, Listings, "lists that have its confirmed name")
+REPUTATION = Key("reputation", Scope.SESSION, Reputation, "what was learned of the client, and what a person has set")
 HELLO_NAME = Key("hello_name", Scope.HELLO, HelloName, "addresses of the name in EHLO or HELO")
 LISTED_HELLO = Key("listed_hello", Scope.HELLO, Listings, "lists that have that name")
 SPF_HELLO = Key("spf_hello", Scope.HELLO, Spf, "SPF of that name")
 SENDER_DOMAIN = Key("sender_domain", Scope.TRANSACTION, SenderDomain, "what the DNS says of the sender's domain")
 LISTED_SENDER = Key("listed_sender", Scope.TRANSACTION, Listings, "lists that have the sender's domain")
+SENDER_REPUTATION = Key(
+    "sender_reputation", Scope.TRANSACTION, Reputation, "the same of the sender's domain, which need not be proven"
+)
 SPF = Key("spf", Scope.TRANSACTION, Spf, "SPF of MAIL FROM (of the hello name for the null path)")
 RECIPIENT = Key("recipient", Scope.RECIPIENT, RecipientEntry, "what the sources of recipients say")
 GREYLIST = Key("greylist", Scope.RECIPIENT, Greylist, "whether the sender has come again before")
@@ -265,12 +307,14 @@ LIMITS = frozenset({LIMITS_SESSION, LIMITS_TRANSACTION, LIMITS_RECIPIENT})
 FACTS: Mapping[str, Key[Any]] = {
     key.name: key
     for key in (
+        REPUTATION,
         REVERSE_NAME,
         LISTED_CLIENT,
         LISTED_REVERSE_NAME,
         HELLO_NAME,
         LISTED_HELLO,
         SPF_HELLO,
+        SENDER_REPUTATION,
         SENDER_DOMAIN,
         LISTED_SENDER,
         SPF,

@@ -31,6 +31,14 @@ _DEFAULT = TarpitSettings()
 _REFUSING = frozenset({Action.DEFER, Action.REJECT, Action.DROP})
 _BEFORE_RECIPIENT = frozenset({Stage.CONNECT, Stage.HELLO, Stage.MAIL})
 _UP_TO_RECIPIENT = _BEFORE_RECIPIENT | {Stage.RECIPIENT}
+_NOT_YET: Mapping[Stage, frozenset[Scope]] = {
+    Stage.CONNECT: frozenset({Scope.HELLO, Scope.TRANSACTION, Scope.RECIPIENT, Scope.MESSAGE}),
+    Stage.HELLO: frozenset({Scope.TRANSACTION, Scope.RECIPIENT, Scope.MESSAGE}),
+    Stage.MAIL: frozenset({Scope.RECIPIENT, Scope.MESSAGE}),
+    Stage.MESSAGE: frozenset(),
+}
+"""Of what nothing can be known at a stage; where it is not said, of the message."""
+_OF_MESSAGE = frozenset({Scope.MESSAGE})
 SCORE = "score"
 """Who decides where a sum did, in the log."""
 
@@ -152,6 +160,7 @@ class Policy:
     """All enabled checks of a listener."""
 
     __slots__ = (
+        "_allows",
         "_alone",
         "_asks",
         "_base",
@@ -159,6 +168,7 @@ class Policy:
         "_exemptions",
         "_greylisting",
         "_overrides",
+        "_rows",
         "_soft",
         "_tables",
         "_tarpit",
@@ -195,10 +205,19 @@ class Policy:
         self._base = _Table("", checks, scoring=scoring)
         self._overrides = tuple((one.match, _Table(one.name, one.checks, scoring=scoring)) for one in overrides)
         self._tables = (self._base, *(table for _, table in self._overrides))
-        every = [row.check for table in self._tables for rows in table.asked.values() for row in rows]
+        self._allows = tuple(key for one in exemptions if one.match.allowed for key in one.match.needs)
+        self._rows = [row for table in self._tables for rows in table.asked.values() for row in rows]
+        every = [row.check for row in self._rows]
         # Where no check adds to the sum nobody is ever asked to come again, and nothing is looked up for it.
         self._greylisting = greylisting if greylisting and any(_adds(one, greylisting) for one in every) else None
-        self._asks = self._greylisting is not None or any(one.spec.needs for one in every)
+        self._asks = self._greylisting is not None or any(
+            one.spec.needs or (self._allows and not one.spec.duty) for one in every
+        )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Who may decide, by name."""
+        return frozenset(row.check.spec.name for row in self._rows) | {SCORE, greylist.NAME}
 
     # What is to be known
 
@@ -213,10 +232,10 @@ class Policy:
         return known
 
     def _wanted_of(self, kind: _Kind) -> Wanted:
-        keys: set[Key[Any]] = set()
-        for table in self._tables:
-            for rows in table.asked.values():
-                keys.update(key for row in rows if not self._spared(row.check, kind) for key in row.check.spec.needs)
+        specs = [row.check.spec for row in self._rows if not self._spared(row.check, kind)]
+        keys = {key for spec in specs for key in spec.needs}
+        if not all(spec.duty for spec in specs):
+            keys.update(self._allows)
         if self._greylists(kind):
             keys.update((GREYLIST, REVERSE_NAME, SPF))
         if keys:
@@ -417,11 +436,16 @@ def _suspicion(one: _Found, greylisting: Greylisting) -> float:
 
 
 def _can_be_demoted(check: Check) -> bool:
+    if check.spec.name in _UNGOVERNED:
+        return False
     return check.action in (Action.REJECT, Action.DROP) if not check.spec.duty else check.spec.name in _GOVERNED_DUTIES
 
 
 _GOVERNED_DUTIES = frozenset({"recipients"})
 """What others tell it may be wrong: an export that lost half of the directory. It still refuses, but not for good."""
+
+_UNGOVERNED = frozenset({"blocked"})
+"""What persons have set is no matter of chance: it refuses as many as they meant it to."""
 
 
 def _concerned(evidence: Evidence) -> Path | None:
@@ -434,7 +458,7 @@ def _concerned(evidence: Evidence) -> Path | None:
 
 def _by_then(key: Key[Any], stage: Stage) -> bool:
     """Whether a fact can be there at a stage."""
-    return key.scope is not Scope.MESSAGE or stage is Stage.MESSAGE
+    return key.scope not in _NOT_YET.get(stage, _OF_MESSAGE)
 
 
 def _delays(one: _Found, evidence: Evidence) -> bool:

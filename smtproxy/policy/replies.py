@@ -71,6 +71,8 @@ class Reason(Enum):
     HEADER_BAD_DATE = "header_bad_date"
     HEADER_8BIT = "header_8bit"
     BODY_8BIT = "body_8bit"
+    BLOCKED = "blocked"
+    PENALTY = "penalty"
     RULE = "rule"
     LIMIT_EXCEEDED = "limit_exceeded"
     CHECK_CRASHED = "check_crashed"
@@ -242,6 +244,8 @@ TABLE: Mapping[Occasion, Wording] = {
     Reason.HEADER_BAD_DATE: Wording(554, "5.6.0", "Date field is missing, unreadable, or far from now"),
     Reason.HEADER_8BIT: Wording(554, "5.6.7", "Header has 8-bit characters; encode them (RFC 2047), or use SMTPUTF8"),
     Reason.BODY_8BIT: Wording(554, "5.6.0", "Body has 8-bit characters without MIME-Version (RFC 2045 4)"),
+    Reason.BLOCKED: Wording(550, "5.7.1", "Blocked here by hand: {}; postmaster of this site can lift that"),
+    Reason.PENALTY: Wording(550, "5.7.0", "Too much mail of {} was refused lately, and none taken; come again later"),
     Reason.RULE: Wording(550, "5.7.1", "Refused by local policy"),
     Reason.LIMIT_EXCEEDED: Wording(450, "4.7.0", "Too much in a short time; try again later"),
     Reason.CHECK_CRASHED: Wording(451, "4.3.0", "Mail cannot be checked now; try again later"),

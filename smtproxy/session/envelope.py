@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from smtproxy.wire.commands import Parameters, compose_mail, compose_rcpt
 from smtproxy.wire.ehlo import required
 from smtproxy.wire.paths import Path
-from smtproxy.wire.replies import Reply
-
-NO_SUCH_USER = frozenset({"5.1.1", "5.1.10"})
-"""Enhanced status codes that mean an unknown mailbox and nothing else (RFC 3463 3.2); the second one is Exchange's."""
+from smtproxy.wire.replies import NO_SUCH_USER, Reply
 
 
 @dataclass(slots=True)

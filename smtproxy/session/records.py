@@ -51,6 +51,7 @@ class Event(StrEnum):
     OVERLOAD = "overload"
     CHECK_DEMOTED = "check_demoted"
     CHECK_RESTORED = "check_restored"
+    PENALTY = "penalty"
     CRASH = "crash"
     LOG_LOST = "log_lost"
 
@@ -93,6 +94,7 @@ LEVELS: Mapping[Event, str] = {
     Event.OVERLOAD: "warning",
     Event.CHECK_DEMOTED: "error",
     Event.CHECK_RESTORED: "info",
+    Event.PENALTY: "warning",
     Event.CRASH: "error",
     Event.LOG_LOST: "error",
 }
@@ -370,6 +372,12 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "judged": "networks of clients it judged in that time",
         "good": "of those refused, senders that have had mail delivered before",
         "usual": "share it used to refuse",
+    },
+    Event.PENALTY: {
+        "client": "address, or /64 of IPv6, that goes to the penalty box; `smtproxy reputation forgive` lets it out",
+        "reason": "what it has done: counts that fade, so they are those of the last day or so",
+        "seconds": "how long it stays there",
+        "session": _IDS["session"],
     },
     Event.CRASH: {
         "session": _IDS["session"],

@@ -6,15 +6,15 @@ know.
 """
 
 import math
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import trio
 
-from smtproxy.stores.keys import compose, private
-from smtproxy.stores.memory import MemoryStore
-from smtproxy.stores.store import Store
+from smtproxy.stores.keys import HASHED, compose, private
+from smtproxy.stores.memory import RECENT, MemoryStore
+from smtproxy.stores.store import Kept, Kind, Record, Store
 
 HELD = 1.0
 """Seconds for which what was counted is held back: a busy sender's mails are then one change of the table, with one
@@ -34,9 +34,9 @@ Beside: TypeAlias = Callable[[Callable[[], Awaitable[None]]], object]
 
 
 class AtHand:
-    """The store as `policy/acquaintances.py` and `policy/greylist.py` want it."""
+    """The store as `policy/remembering.py` and `policy/greylist.py` want it."""
 
-    __slots__ = ("_asked", "_beside", "_held", "_here", "_secret", "_store")
+    __slots__ = ("_asked", "_beside", "_held", "_here", "_key", "_store")
 
     def __init__(self, store: Store, here: MemoryStore, secret: bytes | None, beside: Beside) -> None:
         """`here`: the memory of this machine, which `store` may be itself; `secret`: for names, None: as they are;
@@ -48,7 +48,7 @@ class AtHand:
         self._held: dict[tuple[str, str, float], float] = {}
         self._store = store
         self._here = here
-        self._secret = secret
+        self._key = lru_cache(maxsize=RECENT)(partial(_key, secret))
 
     async def run(self) -> None:
         """Count what was held back, over and over; at the end the rest."""
@@ -68,10 +68,10 @@ class AtHand:
             if self._store.waits:
                 self._store.note_add(key, amount, half_life)
 
-    def add(self, purpose: str, name: str, half_life: float) -> None:
+    def add(self, purpose: str, name: str, half_life: float, amount: float = 1.0) -> None:
         """Count it, in a moment."""
         what = purpose, name, half_life
-        self._held[what] = self._held.get(what, 0.0) + 1.0
+        self._held[what] = self._held.get(what, 0.0) + amount
         if len(self._held) > MOST_HELD:
             self.settle()
 
@@ -82,10 +82,7 @@ class AtHand:
 
     def mark(self, purpose: str, name: str, seconds: float) -> None:
         """Keep it in mind here and elsewhere."""
-        key = self._key(purpose, name)
-        self._here.note_put(key, "", seconds)
-        if self._store.waits:
-            self._store.note_put(key, "", seconds)
+        self.put(purpose, name, "", seconds)
 
     def marked(self, purpose: str, name: str) -> bool:
         """Return whether it was marked, as far as it is known here."""
@@ -121,6 +118,31 @@ class AtHand:
             self._here.put_now(key, kept.text, seconds)
         self._note_asked(key, BRING_AGAIN)  # not before the answer is there: who comes meanwhile must not go without it
 
+    def look(
+        self, texts: Sequence[tuple[str, str]], counts: Sequence[tuple[str, str, float]]
+    ) -> tuple[list[Kept | None], list[float]]:
+        """Return many things at once: with one turn at the lock, which is what a single one costs most of."""
+        kept, counted = self._here.look_now(
+            [self._key(*one) for one in texts],
+            [(self._key(purpose, name), half_life) for purpose, name, half_life in counts],
+        )
+        if self._held:
+            counted = [one + self._held.get(what, 0.0) for one, what in zip(counted, counts, strict=True)]
+        return kept, counted
+
+    def pin(self, purpose: str, name: str, text: str, seconds: float) -> bool:
+        """Keep what a person has set, on this machine; False: there is no room."""
+        return self._here.put_now(self._key(purpose, name), text, seconds, pinned=True)
+
+    def lift(self, purpose: str, name: str) -> bool:
+        """Forget something, whoever has set or counted it; True: there was something."""
+        return self._here.forget_now(self._key(purpose, name))
+
+    def scan(self, purpose: str) -> list[tuple[str, Record]]:
+        """Return the texts of a purpose by name, as it is kept. For people: it looks at everything."""
+        prefix = compose(purpose, "")
+        return [(key.removeprefix(prefix), one) for key, one in self._here.scan_now(prefix) if one.kind is Kind.TEXT]
+
     def fetch(self, purpose: str, name: str, half_life: float) -> None:
         """Learn what others have counted, beside the session; nothing is taken away by that."""
         self._ask(self._learn_count, self._key(purpose, name), half_life)
@@ -154,5 +176,7 @@ class AtHand:
         if await self._store.get(key) is not None:
             self._here.put_now(key, "", seconds)
 
-    def _key(self, purpose: str, name: str) -> str:
-        return compose(purpose, private(name, self._secret))
+
+def _key(secret: bytes | None, purpose: str, name: str) -> str:
+    """Return the key of what is kept about a name, which may be one that is not said already."""
+    return compose(purpose, name if name.startswith(HASHED) else private(name, secret))

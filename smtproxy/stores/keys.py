@@ -11,6 +11,8 @@ LONGEST_KEY = 96
 """Octets. An IPv6 network, a purpose and most addresses of mail fit; a hash stands for the rest of what does not."""
 LONGEST_TEXT = 64
 """Octets."""
+HASHED = "~"
+"""In front of a name that is not said."""
 _HASH = 10
 """Octets of a hash: nobody finds two that are the same among 2 ** 40."""
 
@@ -27,7 +29,7 @@ def private(part: str, secret: bytes | None) -> str:
     """Return a part that names a client, an address or a domain as it may be stored: a keyed hash; None: as it is."""
     if secret is None:
         return part
-    return "~" + blake2b(_octets(part), digest_size=_HASH, key=secret).hexdigest()
+    return HASHED + blake2b(_octets(part), digest_size=_HASH, key=secret).hexdigest()
 
 
 def fitted(text: str, longest: int = LONGEST_KEY) -> bytes:

@@ -19,6 +19,9 @@ MAX_REPLY = 32 * 1024
 MAX_TEXT = 1000
 """Characters of Reply.text: the size of a log field."""
 
+NO_SUCH_USER = frozenset({"5.1.1", "5.1.10"})
+"""Enhanced status codes that mean an unknown mailbox and nothing else (RFC 3463 3.2); the second one is Exchange's."""
+
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])|(?![0-9]))([^\x00]*)\Z", re.DOTALL)
 # A whole reply as nearly all of them are: one line, a blank behind the code, CRLF. All else goes the long way.
 _USUAL = re.compile(rb"([2-5][0-9]{2}) ([^\x00\r\n]{0,1000})\r\n")

@@ -8,7 +8,7 @@ from smtproxy.app.assembly import policy
 from smtproxy.app.config import Config, load
 from smtproxy.app.log.json_lines import JsonLines, Stamp
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
-from smtproxy.policy.facts import Greylist, Spf
+from smtproxy.policy.facts import Greylist, Reputation, Spf
 from smtproxy.policy.recording import Docket
 from smtproxy.policy.replies import Phrasebook
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts
@@ -66,10 +66,11 @@ def line(
     to: str = "example.org",
     size: int = 100,
     greylist: str = "",
+    known: dict[str, Fact[Any]] | None = None,
 ) -> bytes:
     """One `message` line: a mail from `domain` to a recipient, judged by the configuration; `spf`: "" is unknown.
 
-    `greylist`: the key of a stranger; "": nobody asked.
+    `greylist`: the key of a stranger; "": nobody asked. `known`: the reputations, None: nothing is to be said.
     """
     judge, phrases = policy(made, made.listeners[0]), Phrasebook("mx.example.org", f"s{number}")
     recipient, docket = Recipient(Path("b", to)), Docket()
@@ -80,7 +81,8 @@ def line(
         envelope=Envelope(Path("a", domain), recipients=[recipient]),
         recipient=recipient,
     )
-    facts: dict[str, Fact[Any]] = {"spf": Known(Spf(spf, domain)) if spf else Unknown("timeout")}
+    nobody: dict[str, Fact[Any]] = {"reputation": Known(Reputation()), "sender_reputation": Known(Reputation())}
+    facts = {"spf": Known(Spf(spf, domain)) if spf else Unknown("timeout"), **(known or nobody)}
     if greylist:
         facts["greylist"] = Known(Greylist(greylist))
     asked = Evidence(Stage.RECIPIENT, dialogue, facts)

@@ -2,13 +2,15 @@
 
 import os
 import socket
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from smtproxy.app.admin import BACKLOG, MOST, QUESTION_TIME, answer, ask_workers, listen, within_reach, written
+from smtproxy.app.admin import BACKLOG, MOST, QUESTION_TIME, Desk, answer, ask_workers, listen, within_reach, written
 from smtproxy.lookups.recipients.combined import Recipients, Scope
 from smtproxy.lookups.recipients.learned import LearnedSettings, LearnedSource
 from smtproxy.lookups.recipients.spelling import Spelling
@@ -32,6 +34,10 @@ def known() -> Recipients:
     return made
 
 
+def desks(made: Recipients) -> Mapping[str, Desk]:
+    return {"recipients": partial(answer, made)}
+
+
 async def _until_there(path: Path) -> None:
     with trio.fail_after(10):
         while True:
@@ -45,14 +51,14 @@ async def test_a_worker_is_asked_and_one_that_was_killed_is_left_out(tmp_path: P
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "worker-1.sock"))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, known(), FakeJournal())
+        nursery.start_soon(listen, tmp_path, desks(known()), FakeJournal())
         name = f"worker-{os.getpid()}"
         path = tmp_path / f"{name}.sock"
         await _until_there(path)
         assert path.stat().st_mode & 0o777 == 0o600
 
         async def ask(word: str, address: str = "User@example.org") -> str:
-            answers = await trio.to_thread.run_sync(ask_workers, tmp_path, word, address)
+            answers = await trio.to_thread.run_sync(ask_workers, tmp_path, "recipients", word, address)
             assert list(answers) == [name]
             return written(answers[name])
 
@@ -69,10 +75,23 @@ async def test_a_worker_is_asked_and_one_that_was_killed_is_left_out(tmp_path: P
     assert not path.exists()
 
 
-@pytest.mark.parametrize("line", [b"\n", b"{}\n", b"[1,2]\n", b'["show"]\n', b"x" * 9000, b'["show",5]\n', b"\xff\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"{}\n",
+        b"[]\n",
+        b"[1,2]\n",
+        b'["recipients","show"]\n',
+        b"x" * 9000,
+        b'["recipients","show",5]\n',
+        b'["show","user@example.org"]\n',
+        b"\xff\n",
+    ],
+)
 async def test_nonsense_ends_nothing(tmp_path: Path, line: bytes) -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, known(), FakeJournal())
+        nursery.start_soon(listen, tmp_path, desks(known()), FakeJournal())
         path = tmp_path / f"worker-{os.getpid()}.sock"
         await _until_there(path)
         for _ in range(2):
@@ -90,11 +109,13 @@ async def test_a_bug_ends_one_question_and_not_the_worker(tmp_path: Path, monkey
 
     monkeypatch.setattr(made, "refresh", broken)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, made, journal)
+        nursery.start_soon(listen, tmp_path, desks(made), journal)
         await _until_there(tmp_path / f"worker-{os.getpid()}.sock")
-        (rows,) = (await trio.to_thread.run_sync(ask_workers, tmp_path, "refresh", "")).values()
+        (rows,) = (await trio.to_thread.run_sync(ask_workers, tmp_path, "recipients", "refresh", "")).values()
         assert rows == [{"says": "gave no answer"}]
-        (rows,) = (await trio.to_thread.run_sync(ask_workers, tmp_path, "forget", "user@example.org")).values()
+        (rows,) = (
+            await trio.to_thread.run_sync(ask_workers, tmp_path, "recipients", "forget", "user@example.org")
+        ).values()
         assert rows[0]["says"] == "forgotten"
         nursery.cancel_scope.cancel()
     assert isinstance(journal.one(Event.CRASH)["error"], ZeroDivisionError)
@@ -102,7 +123,7 @@ async def test_a_bug_ends_one_question_and_not_the_worker(tmp_path: Path, monkey
 
 async def test_a_worker_that_cannot_listen_says_so_and_goes_on(tmp_path: Path) -> None:
     journal = FakeJournal()
-    await listen(tmp_path / "none", known(), journal)
+    await listen(tmp_path / "none", desks(known()), journal)
     assert journal.one(Event.CRASH)["where"] == "admin socket"
 
 
@@ -111,7 +132,7 @@ async def test_a_socket_that_is_in_the_way_ends_no_worker(tmp_path: Path) -> Non
     path, journal = tmp_path / f"worker-{os.getpid()}.sock", FakeJournal()
     path.mkdir()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, known(), journal)
+        nursery.start_soon(listen, tmp_path, desks(known()), journal)
     assert journal.one(Event.CRASH)["where"] == "admin socket"
 
 
@@ -120,11 +141,11 @@ async def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
     state = tmp_path / ("x" * 120)
     state.mkdir()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, state, known(), FakeJournal())
+        nursery.start_soon(listen, state, desks(known()), FakeJournal())
         path = state / f"worker-{os.getpid()}.sock"
         with within_reach(path) as name:
             await _until_there(Path(name))
-        (rows,) = (await trio.to_thread.run_sync(ask_workers, state, "show", "user@example.org")).values()
+        (rows,) = (await trio.to_thread.run_sync(ask_workers, state, "recipients", "show", "user@example.org")).values()
         assert rows[0]["says"] == "does not exist"
         nursery.cancel_scope.cancel()
     assert list(state.iterdir()) == []
@@ -133,7 +154,7 @@ async def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
 async def test_many_who_ask_nothing_take_bounded_room_and_time(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Each took a descriptor of the worker's, and for ever if it did not read its answer."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, known(), FakeJournal())
+        nursery.start_soon(listen, tmp_path, desks(known()), FakeJournal())
         path = tmp_path / f"worker-{os.getpid()}.sock"
         await _until_there(path)
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - descriptors
@@ -146,7 +167,7 @@ async def test_many_who_ask_nothing_take_bounded_room_and_time(tmp_path: Path, a
         assert len(os.listdir("/proc/self/fd")) == before + MOST + BACKLOG + MOST  # noqa: PTH208
         async with await trio.open_unix_socket(str(path)) as stream:
             begun = trio.current_time()
-            await stream.send_all(b'["forget","user@example.org"]\n')
+            await stream.send_all(b'["recipients","forget","user@example.org"]\n')
             assert b"forgotten" in await stream.receive_some()
             assert QUESTION_TIME <= trio.current_time() - begun <= 3 * QUESTION_TIME
         for one in idle:
@@ -164,11 +185,11 @@ async def test_who_takes_no_answer_is_given_up(
 
     monkeypatch.setattr(made, "refresh", endless)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, tmp_path, made, FakeJournal())
+        nursery.start_soon(listen, tmp_path, desks(made), FakeJournal())
         path = tmp_path / f"worker-{os.getpid()}.sock"
         await _until_there(path)
         async with await trio.open_unix_socket(str(path)) as stream:
-            await stream.send_all(b'["refresh",""]\n')
+            await stream.send_all(b'["recipients","refresh",""]\n')
             await trio.sleep(2 * QUESTION_TIME)
             with pytest.raises(trio.BrokenResourceError):
                 await stream.send_all(b"?")
@@ -177,7 +198,7 @@ async def test_who_takes_no_answer_is_given_up(
 
 async def test_what_is_no_question() -> None:
     with pytest.raises(ValueError, match="x"):
-        await answer(known(), "show", "x")
+        await answer(known(), ("show", "x"))
 
 
 def test_no_answer_is_an_answer() -> None:

@@ -24,6 +24,7 @@ from smtproxy.app.config.profiles import Profile
 from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import KINDS, CalloutRecipients, FileRecipients, LearnedRecipients, Recipients
+from smtproxy.app.config.reputation import Reputation
 from smtproxy.app.config.rules import Rule
 from smtproxy.app.config.store import Store
 from smtproxy.app.config.tarpit import Tarpit
@@ -50,6 +51,7 @@ TABLES = {
     "[overload]": list(Overload.model_fields),
     "[dns]": list(Dns.model_fields),
     "[store]": list(Store.model_fields),
+    "[reputation]": list(Reputation.model_fields),
     "[[lists]]": list(DnsListTable.model_fields),
     "[recipients]": list(Recipients.model_fields),
     '[[recipients.sources]], kind = "file"': list(FileRecipients.model_fields),

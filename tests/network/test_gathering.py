@@ -9,17 +9,21 @@ import trio
 from trio.testing import MockClock
 
 from smtproxy.lookups.greylist import Greylisted
+from smtproxy.lookups.reputation import lookups
 from smtproxy.network.dns.answers import Answer, Resolver, Status
 from smtproxy.network.gathering import Gathering, Sources
 from smtproxy.network.inquiry import Inquiry, Lookup, NotAtHand
 from smtproxy.network.waiting import Waiting
 from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.checks import blocked
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
+from smtproxy.policy.exemptions import Exemption, Match
 from smtproxy.policy.facts import (
     ARC,
     DKIM,
     HEADER,
     LIMITS_RECIPIENT,
+    REPUTATION,
     REVERSE_NAME,
     SENDER_DOMAIN,
     SPF,
@@ -36,6 +40,7 @@ from smtproxy.policy.greylist import Greylisting, GreylistMemory, Windows
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.rate_limits import Of, Per, RateLimit, rate_limit_check
 from smtproxy.policy.replies import Phrasebook, Reason
+from smtproxy.policy.reputation import Reputations, ReputationSettings
 from smtproxy.session.dialogue import Dialogue, Hello
 from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.session.events import Crashed, Judged
@@ -215,7 +220,7 @@ async def test_a_fact_may_need_another_one_and_each_is_looked_up_once(autojump_c
         assert isinstance(verdict, Accepted)
         assert took == 2
         assert len(calls) == 1
-        fields = bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected"})
+        fields = bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected", "by": "spf", "recipients": []})
         evidence: Any = fields["evidence"]
         assert evidence["facts"]["sender_domain"] == {"known": {"exists": True}}
 
@@ -317,7 +322,7 @@ async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: M
             assert not bench.gathering.acquainted
             bench.begin()
             assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
-            bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered"})
+            bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered", "by": "backend", "recipients": []})
         assert bench.gathering.acquainted
         again = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS), governor=governor, acquaintances=known)
         again.begin()
@@ -342,6 +347,80 @@ async def test_who_was_asked_to_come_again_is_learned() -> None:
         assert isinstance(first, Refused)
         assert first.by == "greylist"
         assert [purpose for purpose, _ in kept.kept] == ["grey-first"]
+
+
+async def test_how_mails_and_sessions_end_is_learned_and_a_penalty_said(autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        kept = FakeRemembering()
+        known = Reputations(kept, ReputationSettings(threshold=3.0, penalty=60.0))
+        early = replace(_needs(REPUTATION, stage=Stage.CONNECT), early=True)
+        bench = Bench(nursery, (early,), *lookups(known), reputations=known)
+        bench.begin()
+        bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected", "by": "spf", "recipients": []})
+        bench.dialogue.early = (Stage.CONNECT,)
+        bench.gathering.recorded(Event.SESSION, {})
+        assert bench.journal.of(Event.PENALTY) == []
+        assert known.of_client("192.0.2.10", 1e9).badness == 2
+        refused = CheckSpec("listed", frozenset({Stage.CONNECT}), dict, lambda *_: Finding(Reason.LISTED), needs=())
+        again = Bench(nursery, (early, Check(refused, None, early=True)), *lookups(known), reputations=known)
+        assert isinstance(again.gathering.judge(Stage.CONNECT), Refused)
+        again.gathering.recorded(Event.SESSION, {})
+        assert again.journal.of(Event.PENALTY) == [
+            {"client": "192.0.2.10", "reason": "2 refused, 1 early", "seconds": 60.0, "session": "s"}
+        ]
+        assert known.of_client("192.0.2.10", 1e9).penalty == "2 refused, 1 early"
+
+
+async def test_whom_a_person_has_allowed_is_good() -> None:
+    async with trio.open_nursery() as nursery:
+        kept = FakeRemembering()
+        known = Reputations(kept)
+        check = _needs(REPUTATION, stage=Stage.CONNECT)
+        for good in (False, True):
+            bench = Bench(nursery, (check,), *lookups(known), reputations=known)
+            bench.begin()
+            assert bench.gathering.good is good
+            kept.put("entry", "192.0.2.0/24", "allow anna", 60)
+
+
+@pytest.mark.parametrize(
+    ("entries", "action", "found"),
+    [
+        ({}, Action.REJECT, False),
+        ({"192.0.2.0/24": "block anna"}, Action.REJECT, True),
+        ({"192.0.2.0/24": "block anna"}, Action.DEFER, True),
+        ({"192.0.2.0/24": "block anna"}, Action.OBSERVE, False),
+        ({"192.0.2.0/24": "block anna", "192.0.2.10": "allow bob"}, Action.REJECT, False),
+    ],
+)
+async def test_whom_a_person_has_blocked_is_known_at_accept(
+    entries: Mapping[str, str], action: Action, found: bool
+) -> None:
+    async with trio.open_nursery() as nursery:
+        kept = FakeRemembering()
+        for name, text in entries.items():
+            kept.put("entry", name, text, 60)
+        check = Check(blocked.CHECK, blocked.BlockedOptions(), action, early=True)
+        allows = (Exemption(Match(allowed=True)),)
+        bench = Bench(nursery, Policy((check,), exemptions=allows), *lookups(Reputations(kept)))
+        note = bench.gathering.blocked_at_accept()
+        assert (note is not None) is found
+        fields = bench.gathering.recorded(Event.SESSION, {})
+        assert ("evidence" in fields) is found
+        if note is not None:
+            assert (note["check"], note["blocked"], note["set_by"]) == ("blocked", "192.0.2.0/24", "anna")
+
+
+async def test_no_fact_is_waited_for_before_there_can_be_one() -> None:
+    """It was taken for unknown at CONNECT, and was that for the whole of the first transaction."""
+    async with trio.open_nursery() as nursery:
+        spec = CheckSpec("both", frozenset({Stage.CONNECT, Stage.MAIL}), dict, _spf, needs=(REVERSE_NAME, SPF))
+        check = Check(spec, None, Action.REJECT, OnError.PASS, early=True)
+        names = Known(ReverseName(("x.example",)))
+        bench = Bench(nursery, (check,), _lookup(SPF, FAILS), _lookup(REVERSE_NAME, names))
+        assert isinstance(bench.gathering.judge(Stage.CONNECT), Accepted)
+        bench.dialogue.envelope = Envelope(Path("a", "sender.example"))
+        assert isinstance(bench.gathering.judge(Stage.MAIL), Refused)
 
 
 async def test_whoever_wants_to_hears_of_every_message() -> None:

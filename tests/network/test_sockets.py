@@ -17,6 +17,7 @@ from smtproxy.network.sockets import (
     connected,
     listen,
     prepare,
+    reset_when_closed,
     seen,
     start_connect,
 )
@@ -137,3 +138,12 @@ def test_a_reset_is_the_end() -> None:
 def test_what_is_our_own_shortage() -> None:
     assert {errno.EMFILE, errno.ENFILE} <= EXHAUSTED
     assert errno.ECONNREFUSED not in EXHAUSTED
+
+
+def test_a_connection_that_is_reset_when_closed() -> None:
+    with pair() as (client, server):
+        reset_when_closed(server)
+        server.close()
+        reset_when_closed(server)  # nobody minds
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)

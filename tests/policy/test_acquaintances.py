@@ -1,6 +1,7 @@
 """Who has had mail delivered before."""
 
-from smtproxy.policy.acquaintances import PATIENCE_LASTS, Acquaintances, Forgetful
+from smtproxy.policy.acquaintances import PATIENCE_LASTS, Acquaintances
+from smtproxy.policy.remembering import Forgetful
 from tests.fakes.remembering import FakeRemembering
 
 DAY = 86400.0

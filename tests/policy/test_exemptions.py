@@ -9,7 +9,17 @@ import pytest
 from smtproxy.policy.checks import recipient_domain
 from smtproxy.policy.evidence import Evidence, Fact, Known
 from smtproxy.policy.exemptions import Exemption, Match
-from smtproxy.policy.facts import DKIM, SPF, Scope, Signature, Signatures, Spf
+from smtproxy.policy.facts import (
+    DKIM,
+    REPUTATION,
+    SENDER_REPUTATION,
+    SPF,
+    Reputation,
+    Scope,
+    Signature,
+    Signatures,
+    Spf,
+)
 from smtproxy.policy.findings import Action, CheckSpec, Finding
 from smtproxy.policy.judge import Check, Override, Policy, Thresholds
 from smtproxy.policy.patterns import Patterns
@@ -44,6 +54,7 @@ def _evidence(
     sender: str = "a@sender.example",
     spf: str = "pass",
     dkim: str = "none",
+    allowed: str = "",
     stage: Stage = Stage.RECIPIENT,
 ) -> Evidence:
     dialogue = Dialogue("s", client)
@@ -51,7 +62,11 @@ def _evidence(
     path = Path(*to.split("@"))
     dialogue.recipient = Recipient(path)
     dialogue.envelope.recipients.append(dialogue.recipient)
-    facts: dict[str, Fact[object]] = {SPF.name: Known(Spf(spf, "sender.example"))}
+    facts: dict[str, Fact[object]] = {
+        SPF.name: Known(Spf(spf, "sender.example")),
+        **({REPUTATION.name: Known(Reputation(allowed=client))} if allowed == "client" else {}),
+        **({SENDER_REPUTATION.name: Known(Reputation(allowed="sender.example"))} if allowed == "sender" else {}),
+    }
     if dkim != "none":
         facts[DKIM.name] = Known(Signatures((Signature("signer.example", "s", dkim),)))
     if stage is Stage.MESSAGE:
@@ -79,6 +94,11 @@ def _verdict(exemption: Exemption | None, evidence: Evidence, *specs: CheckSpec)
         (Match(senders=Patterns(["sender.example"]), recipients=Patterns(["x@example.org"])), _evidence(), False),
         (Match(senders=Patterns(["sender.example"]), recipients=Patterns(["example.org"])), _evidence(), True),
         (Match(senders=Patterns(["sender.example"]), proven=False), _evidence(spf="fail"), True),
+        (Match(allowed=True), _evidence(), False),
+        (Match(allowed=True), _evidence(allowed="client"), True),
+        (Match(allowed=True), _evidence(allowed="sender"), True),
+        (Match(allowed=True), _evidence(allowed="sender", spf="fail"), False),
+        (Match(allowed=True), _evidence(allowed="sender", sender="a@other.example"), False),
     ],
 )
 def test_whom_a_judgement_is_lifted_for(match: Match, evidence: Evidence, lifted: bool) -> None:
@@ -117,6 +137,7 @@ def _every_kind() -> Iterator[Match]:
         "clients": (IPv4Network("0.0.0.0/0"),),
         "senders": Patterns(["*", "sender.example", "<>"]),
         "recipients": Patterns(["*", "foreign.example", "nobody@*", "postmaster@*"]),
+        "allowed": True,
     }
     for size in range(1, len(conditions) + 1):
         for names in combinations(conditions, size):
@@ -129,8 +150,13 @@ def _every_kind() -> Iterator[Match]:
 )
 @pytest.mark.parametrize("match", list(_every_kind()), ids=lambda match: repr(match.needs)[:20])
 @pytest.mark.parametrize("action", list(Action))
-def test_nobody_relays_and_nobody_reaches_an_unknown_user_by_any_of_them(match: Match, to: str, action: Action) -> None:
-    """Every kind of exemption, override and allow list against a foreign recipient and an unknown one."""
+@pytest.mark.parametrize("allowed", ["client", "sender"])
+def test_nobody_relays_and_nobody_reaches_an_unknown_user_by_any_of_them(
+    match: Match, to: str, action: Action, allowed: str
+) -> None:
+    """Every kind of exemption, override and allow list against a foreign recipient and an unknown one; and whom a
+    person has allowed.
+    """
     generous = (Check(_SUSPECTS, None, action, weight=-1000.0),)
     for checks in (None, frozenset({"recipient_domain", "recipients"}), frozenset({"suspects"})):
         policy = Policy(
@@ -139,7 +165,7 @@ def test_nobody_relays_and_nobody_reaches_an_unknown_user_by_any_of_them(match: 
             overrides=(Override("all", match, (*_DUTIES, *generous)),),
             thresholds=Thresholds(reject=5.0),
         )
-        verdict = policy.judge(_evidence(to), PHRASES)
+        verdict = policy.judge(_evidence(to, allowed=allowed), PHRASES)
         assert isinstance(verdict, Refused)
         # `drop` of the judgement comes first; no other reply than a refusal is possible in any case.
         assert verdict.reply.code >= 400
@@ -155,6 +181,14 @@ def test_for_an_exempt_client_nothing_is_looked_up() -> None:
     assert policy.needs(_evidence(client="127.0.0.1")) == frozenset()
     assert policy.needs(_evidence()) == {"spf"}
     assert policy.judge(_evidence(client="127.0.0.1"), PHRASES) == Accepted(Stage.RECIPIENT)
+
+
+def test_whether_somebody_is_allowed_is_looked_up_where_anything_is_judged() -> None:
+    allows = (Exemption(Match(allowed=True)),)
+    judging = Policy((Check(_SUSPECTS, None, Action.REJECT),), exemptions=allows)
+    assert judging.wanted("192.0.2.1") == {Scope.SESSION: (REPUTATION,), Scope.TRANSACTION: (SENDER_REPUTATION,)}
+    assert judging.needs(_evidence()) == {"reputation", "sender_reputation"}
+    assert Policy(_DUTIES, exemptions=allows).wanted("192.0.2.1") == {}
 
 
 def test_a_signature_of_a_part_of_the_body_proves_nobody() -> None:

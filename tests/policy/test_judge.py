@@ -275,3 +275,21 @@ def test_who_is_exempt_from_everything_whatever_he_sends(exemption: Exemption, s
     assert policy.spares("192.0.2.1") is spared
     assert not policy.spares("")
     assert not Policy(()).spares("192.0.2.1")
+
+
+def test_what_persons_have_set_is_not_governed() -> None:
+    judging, person = _spec("judging"), _spec("blocked")
+    policy = Policy((Check(judging, None, Action.REJECT), Check(person, None, Action.REJECT)))
+    assert policy.governed(nothing(Stage.RECIPIENT)) == ("judging",)
+
+
+def test_who_may_decide_has_a_name() -> None:
+    assert Policy((Check(_spec("judging"), None), Check(_spec("off"), None, Action.OFF))).names == {
+        "judging",
+        "score",
+        "greylist",
+    }
+
+
+def _spec(name: str) -> CheckSpec:
+    return CheckSpec(name, frozenset({Stage.RECIPIENT}), dict, lambda *_: None)

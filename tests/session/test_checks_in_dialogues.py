@@ -12,6 +12,7 @@ import pytest
 
 from smtproxy.policy.checks import (
     CHECKS,
+    blocked,
     dkim,
     dmarc,
     dnsbl,
@@ -21,6 +22,7 @@ from smtproxy.policy.checks import (
     not_smtp,
     null_sender,
     own_sender,
+    reputation,
     reverse_name,
     sender_domain,
     spf,
@@ -32,6 +34,7 @@ from smtproxy.policy.facts import (
     DMARC,
     HEADER,
     LISTED_CLIENT,
+    REPUTATION,
     REVERSE_NAME,
     SENDER_DOMAIN,
     SPF,
@@ -39,6 +42,7 @@ from smtproxy.policy.facts import (
     HeaderBlock,
     Listed,
     Listings,
+    Reputation,
     ReverseName,
     SenderDomain,
     Signature,
@@ -104,6 +108,20 @@ CASES = {
         550,
         _found(LISTED_CLIENT.name, Listings((Listed("zen", "198.51.100.7", ("127.0.0.2",)),))),
         LISTED_CLIENT.name,
+    ),
+    "blocked": Case(
+        blocked.CHECK,
+        blocked.BlockedOptions(),
+        550,
+        _found(REPUTATION.name, Reputation(blocked="198.51.100.0/24", set_by="anna", until="2026-01-01T00:00:00Z")),
+        REPUTATION.name,
+    ),
+    "reputation": Case(
+        reputation.CHECK,
+        reputation.ReputationOptions(),
+        550,
+        _found(REPUTATION.name, Reputation(penalty="40 refused", penalty_until="2026-01-01T00:00:00Z")),
+        REPUTATION.name,
     ),
     "spf": Case(spf.CHECK, spf.SpfOptions(), 550, _found(SPF.name, Spf("fail", "sender.example")), SPF.name),
     "own_sender": Case(

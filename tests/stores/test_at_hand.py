@@ -36,6 +36,38 @@ async def test_alone() -> None:
         assert not kept.marked("patient", "192.0.2.2")
 
 
+async def test_many_things_at_once_are_what_each_is_alone() -> None:
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, b"secret", nursery.start_soon)
+        kept.add("refused", "192.0.2.1", DAY, 2.5)
+        kept.settle()
+        kept.add("refused", "192.0.2.1", DAY)
+        kept.put("penalty", "192.0.2.1", "for nothing", 60.0)
+        (none, penalty), (none_counted, refused) = kept.look(
+            [("entry", "192.0.2.1"), ("penalty", "192.0.2.1")],
+            [("refused", "192.0.2.2", DAY), ("refused", "192.0.2.1", DAY)],
+        )
+        assert (none, none_counted, round(refused, 3)) == (None, 0.0, 3.5)
+        assert penalty is not None
+        assert (penalty.text, penalty.expires - penalty.since) == ("for nothing", 60.0)
+
+
+async def test_what_a_person_sets_is_kept_until_a_person_lifts_it() -> None:
+    async with trio.open_nursery() as nursery:
+        here = memory_store()
+        kept = AtHand(here, here, b"secret", nursery.start_soon)
+        assert kept.pin("entry", "192.0.2.1", "block anna", 60.0)
+        kept.put("entry", "192.0.2.1", "learned otherwise", 60.0)
+        ((name, record),) = kept.scan("entry")
+        assert (record.text, record.pinned) == ("block anna", True)
+        assert name == private("192.0.2.1", b"secret")
+        assert kept.look([("entry", name)], [])[0] == kept.look([("entry", "192.0.2.1")], [])[0]
+        assert kept.lift("entry", name)
+        assert not kept.lift("entry", "192.0.2.1")
+        assert kept.scan("entry") == []
+
+
 async def test_what_another_machine_has_seen_is_known_here_when_it_was_fetched() -> None:
     store, one, other = shared(), memory_store(), memory_store()
     async with trio.open_nursery() as nursery:

@@ -4,12 +4,12 @@ Judgements have an `action`. Duties have none: they can only be switched off, ea
 Must never hold what a check does; that is in `smtproxy.policy.checks`.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from smtproxy.app.config.domains import AddressPattern, Domain
-from smtproxy.app.config.tables import LIST, STRICT, member_of
+from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
 from smtproxy.app.config.units import Count, Duration, Size
 from smtproxy.policy import findings
 
@@ -270,6 +270,30 @@ class NotSmtp(Judgement):
     action: Action = findings.Action.DROP
 
 
+class Blocked(Judgement):
+    """Judgement: a person has blocked the client's address or network, or the sender's domain. Whom a person has
+    allowed is exempt from this and from all other judgements.
+    """
+
+    action: Action = findings.Action.REJECT
+    early: Early = True
+    at: Annotated[
+        Literal["connect", "accept"],
+        one_of(["connect", "accept"]),
+        Field(
+            description="connect: a blocked client is told so in place of the banner. accept: if its action refuses, "
+            "its connection is closed at once with a reset and without a word, which costs least; honest senders then "
+            "never learn why. A blocked domain is told at MAIL in any case."
+        ),
+    ] = "connect"
+
+
+class Reputation(Judgement):
+    """Judgement: the client is in the penalty box, for what became of its mail before; see [reputation]."""
+
+    early: Early = True
+
+
 class Checks(BaseModel):
     """All checks. Each is as its defaults say unless the file says otherwise."""
 
@@ -282,6 +306,8 @@ class Checks(BaseModel):
     protocol_errors: ProtocolErrors = Field(default=ProtocolErrors(), description="Patience with broken clients.")
     early_talker: EarlyTalker = Field(default=EarlyTalker(), description="Clients that do not wait for replies.")
     not_smtp: NotSmtp = Field(default=NotSmtp(), description="Clients that speak another protocol.")
+    blocked: Blocked = Field(default=Blocked(), description="Whom a person has blocked.")
+    reputation: Reputation = Field(default=Reputation(), description="Who is in the penalty box.")
     hello: Hello = Field(default=Hello(), description="What a client calls itself.")
     reverse_name: ReverseName = Field(default=ReverseName(), description="What the DNS calls the client.")
     sender_domain: SenderDomain = Field(default=SenderDomain(), description="Whether a sender can be answered.")

@@ -26,6 +26,7 @@ from smtproxy.app.config.quotas import Quotas
 from smtproxy.app.config.rate_limits import MOST as MOST_LIMITS
 from smtproxy.app.config.rate_limits import RateLimit
 from smtproxy.app.config.recipients import Recipients
+from smtproxy.app.config.reputation import Reputation
 from smtproxy.app.config.rules import MOST, Rule
 from smtproxy.app.config.store import Store
 from smtproxy.app.config.survey import survey_of
@@ -128,8 +129,8 @@ class Server(BaseModel):
         BeforeValidator(_state),
         Field(
             description="Directory for what is to survive a restart: the last good copy of an LDAP directory, "
-            "and the store (see [store]). The sockets that `smtproxy recipients` asks are there, too. Relative "
-            "to the directory of the configuration; empty: nothing survives."
+            "and the store (see [store]). The sockets that `smtproxy recipients` and `smtproxy reputation` ask are "
+            "there, too. Relative to the directory of the configuration; empty: nothing survives."
         ),
     ] = None
 
@@ -170,6 +171,7 @@ class Config(BaseModel):
     sample: Sample = Field(default_factory=_empty, description="The embedded sample backend.")
     dns: Dns = Field(default=Dns(), description="Who is asked for names, and how much is remembered.")
     store: Store = Field(default_factory=_empty, description="What is remembered of clients and senders.")
+    reputation: Reputation = Field(default=Reputation(), description="When a client goes to the penalty box.")
     profile: Annotated[
         Profile,
         member_of(Profile),

@@ -47,6 +47,18 @@ PROFILES: Final[Mapping[str, Stance]] = {
         "drop",
         "What speaks HTTP or TLS here brings no mail, and anything milder lets the lines behind be read as commands.",
     ),
+    "blocked": Stance(
+        "reject",
+        "reject",
+        "reject",
+        "A person has said so, by name, with an end; there is nothing to be found out first.",
+    ),
+    "reputation": _observed(
+        "defer",
+        "reject",
+        "Refused again and again, and never had a mail delivered: no honest server is like that for long. It is "
+        "learned by a machine, though, so at first a client is told to come again, and the penalty ends by itself.",
+    ),
     "early_talker": _observed(
         "score",
         "reject",

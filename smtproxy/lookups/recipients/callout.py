@@ -23,11 +23,10 @@ from smtproxy.lookups.recipients.spelling import Address
 from smtproxy.network.callout import CalloutError, random_recipient
 from smtproxy.network.inquiry import NotAtHand
 from smtproxy.policy.evidence import Known, Unknown
-from smtproxy.session.envelope import NO_SUCH_USER
 from smtproxy.session.records import Event, Journal
 from smtproxy.session.upstream import MISCONFIGURED
 from smtproxy.wire.paths import Path
-from smtproxy.wire.replies import Reply
+from smtproxy.wire.replies import NO_SUCH_USER, Reply
 
 STALE = 86400.0
 """Seconds for which an address that existed counts on while nobody can be asked."""

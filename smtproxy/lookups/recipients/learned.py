@@ -16,8 +16,8 @@ from smtproxy.lookups.recipients.source import Opinion, covers
 from smtproxy.lookups.recipients.spelling import Address, Spelling
 from smtproxy.policy.acquaintances import NETWORK
 from smtproxy.policy.evidence import Known
-from smtproxy.session.envelope import NO_SUCH_USER
 from smtproxy.session.networks import address_of
+from smtproxy.wire.replies import NO_SUCH_USER
 
 LONGEST = 3600.0
 """Seconds that a refusal may count: a mailbox that was made meanwhile misses no more mail than that."""

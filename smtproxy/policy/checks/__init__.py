@@ -2,6 +2,7 @@
 
 from smtproxy.policy.checks import (
     bare_newlines,
+    blocked,
     dkim,
     dmarc,
     dnsbl,
@@ -15,6 +16,7 @@ from smtproxy.policy.checks import (
     protocol_errors,
     recipient_domain,
     recipients,
+    reputation,
     reverse_name,
     sender_domain,
     size,
@@ -31,6 +33,8 @@ CHECKS: tuple[CheckSpec, ...] = (
     protocol_errors.CHECK,
     early_talker.CHECK,
     not_smtp.CHECK,
+    blocked.CHECK,
+    reputation.CHECK,
     hello.CHECK,
     reverse_name.CHECK,
     sender_domain.CHECK,

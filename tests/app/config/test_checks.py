@@ -40,8 +40,10 @@ def test_duties_are_on_and_their_switch_names_the_danger(name: str) -> None:
     assert danger.startswith("false ")
 
 
-_DROPPED = {"not_smtp"}
-"""What is found there is no mail."""
+_OTHERS = {"not_smtp": Action.DROP, "blocked": Action.REJECT}
+"""What is found by the first is no mail, by the second a person."""
+_EARLY = {"blocked", "reputation"}
+"""All is known of it by the address."""
 
 
 def test_judgements_observe() -> None:
@@ -49,8 +51,9 @@ def test_judgements_observe() -> None:
     judgements = {name: table for name, table in TABLES.items() if name not in DUTIES}
     assert judgements
     for name, table in judgements.items():
-        action = Action.DROP if name in _DROPPED else Action.OBSERVE
-        usual = {"action": action, "on_error": OnError.PASS, "weight": 1.0, "early": False, "soft_bounce": False}
+        action = _OTHERS.get(name, Action.OBSERVE)
+        usual = {"action": action, "on_error": OnError.PASS, "weight": 1.0, "soft_bounce": False}
+        assert dict(table)["early"] is (name in _EARLY)
         assert dict(table).items() >= usual.items(), name
 
 

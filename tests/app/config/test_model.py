@@ -50,6 +50,7 @@ CONTRACT = {
         "governor",
         "dns",
         "store",
+        "reputation",
         "recipients",
         "rules",
         "limits",
@@ -87,6 +88,7 @@ CONTRACT = {
         "kind", "path", "servers", "cluster", "user", "password_file", "database", "tls", "tls_ca", "timeout",
         "entries", "privacy", "secret_file",
     },
+    "reputation": {"learn", "threshold", "penalty", "longest_penalty"},
     "dns": {
         "servers", "timeout", "attempt", "concurrent", "per_lookup", "cache_entries", "cache_memory", "longest_ttl",
         "longest_negative_ttl",
@@ -95,8 +97,8 @@ CONTRACT = {
     "recipients": {"on_error", "accept_postmaster", "case_sensitive", "delimiter", "catch_all", "sources"},
     "checks": {
         "recipient_domain", "recipients", "size", "bare_newlines", "loops", "protocol_errors", "early_talker",
-        "not_smtp", "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim",
-        "dmarc", "header",
+        "not_smtp", "blocked", "reputation", "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender",
+        "null_sender", "dkim", "dmarc", "header",
     },
     "checks.recipient_domain": {"enabled"},
     "checks.recipients": {"enabled"},
@@ -106,6 +108,8 @@ CONTRACT = {
     "checks.protocol_errors": {"enabled", "soft", "hard", "delay"},
     "checks.early_talker": JUDGEMENT,
     "checks.not_smtp": JUDGEMENT,
+    "checks.blocked": JUDGEMENT | {"at"},
+    "checks.reputation": JUDGEMENT,
     "checks.hello": JUDGEMENT
     | {"forged", "syntax", "foreign_address", "changed", "unqualified", "unresolvable"},
     "checks.reverse_name": JUDGEMENT | {"missing", "unconfirmed", "dynamic"},

@@ -29,9 +29,9 @@ def test_every_judgement_has_its_stance_and_a_reason() -> None:
 
 
 def test_observe_refuses_no_mail() -> None:
-    """What `not_smtp` finds is none."""
+    """What `not_smtp` finds is none, and whom a person has blocked is refused by that person."""
     refusing = {name for name, stance in PROFILES.items() if stance.observe != "observe"}
-    assert refusing == {"not_smtp"}
+    assert refusing == {"not_smtp", "blocked"}
 
 
 def test_each_profile_is_at_least_as_hard_as_the_one_before() -> None:

@@ -1,0 +1,54 @@
+"""The table [reputation]: when a client goes to the penalty box, and for how long. What follows is the matter of
+[checks.reputation]; what persons block and allow is kept in the store and changed by `smtproxy reputation`.
+"""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
+
+from smtproxy.app.config.tables import STRICT
+from smtproxy.app.config.units import Duration, show_seconds
+from smtproxy.policy.reputation import ReputationSettings
+
+_DEFAULT: Final = ReputationSettings()
+_MOST: Final = 100_000
+
+
+def _threshold(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= _MOST:
+        raise ValueError(f"must be a number from 1 to {_MOST}")
+    return float(value)
+
+
+class Reputation(BaseModel):
+    """Clients whose mail was refused again and again, and none ever taken, go to the penalty box for a while."""
+
+    model_config = STRICT
+    learn: bool = Field(default=True, description="false: nobody goes to the penalty box; it is counted all the same.")
+    threshold: Annotated[
+        float,
+        BeforeValidator(_threshold),
+        Field(
+            description="From this badness on: 1 for each mail refused for good by a check, for each unknown recipient "
+            "and for each session in which it talked early, 5 more for five unknown recipients of one mail; half of it "
+            "is forgiven in a day. A client that ever had a mail delivered never goes there."
+        ),
+    ] = _DEFAULT.threshold
+    penalty: Annotated[Duration, Field(description="How long, the first time; then twice as long each time.")] = (
+        _DEFAULT.penalty
+    )
+    longest_penalty: Annotated[Duration, Field(validate_default=True, description="How long at most.")] = (
+        _DEFAULT.longest
+    )
+
+    @field_validator("longest_penalty", mode="after")
+    @classmethod
+    def _not_below(cls, value: float, info: ValidationInfo) -> float:
+        if value < info.data.get("penalty", 0.0):
+            raise ValueError(f"must not be below penalty, which is {show_seconds(info.data['penalty'])}")
+        return value
+
+    @property
+    def settings(self) -> ReputationSettings | None:
+        """What the policy is told; None: nobody goes to the penalty box."""
+        return ReputationSettings(self.threshold, self.penalty, self.longest_penalty) if self.learn else None

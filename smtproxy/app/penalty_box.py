@@ -1,0 +1,175 @@
+"""What `smtproxy reputation` sees and sets, in a worker: show, forgive, block, allow.
+
+All workers share the memory, so any of them can be asked; what each has held back for a moment is counted first. Where
+several machines share a store, what persons set holds on the machine where they said it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from smtproxy.policy.acquaintances import DELIVERED, HALF_LIFE, HOST
+from smtproxy.policy.reputation import (
+    BAD_LASTS,
+    BADNESS,
+    BOXED,
+    BOXED_LASTS,
+    COUNTS,
+    EARLY,
+    ENTRY,
+    HARVESTS,
+    PENALTY,
+    PREFIXES_IPV4,
+    PREFIXES_IPV6,
+    REFUSED,
+    SEEN,
+    UNKNOWN,
+    Entry,
+    entry_of,
+    moment,
+)
+from smtproxy.session.networks import address_of
+from smtproxy.stores.at_hand import AtHand
+from smtproxy.stores.keys import HASHED, LONGEST_TEXT
+from smtproxy.stores.store import Record
+from smtproxy.wire.paths import domain_key
+
+Rows = Sequence[Mapping[str, object]]
+WORDS = ("show", "forgive", "block", "allow")
+_WORDS = {
+    DELIVERED: "delivered",
+    REFUSED: "refused",
+    UNKNOWN: "unknown recipients",
+    HARVESTS: "harvests",
+    EARLY: "early talks",
+    BADNESS: "badness",
+}
+
+
+def key_of(text: str) -> str:
+    """Read an address, a network or a domain, in the form in which it is kept. Raises ValueError, in a person's words.
+
+    A name that is not said ([store] privacy) may stand as `show` prints it. An address of IPv6 stands for itself; what
+    is counted is its /64.
+    """
+    if text.startswith(HASHED):
+        return text
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        return _domain(text)
+    if isinstance(network, IPv6Network) and network.prefixlen == 128:
+        return str(address_of(str(network.network_address)))
+    sizes = PREFIXES_IPV4 if isinstance(network, IPv4Network) else PREFIXES_IPV6
+    if network.prefixlen not in sizes:
+        offered = ", ".join(f"/{size}" for size in sizes)
+        raise ValueError(f"{text}: networks can be {offered}; name several of these")
+    return str(network.network_address) if network.prefixlen == 32 and network.version == 4 else str(network)
+
+
+def _domain(text: str) -> str:
+    key = domain_key(text.removeprefix("@"))
+    if "/" in text or "@" in key or "." not in key or not all(key.split(".")) or not key.isprintable() or " " in key:
+        raise ValueError(f'"{text}" is neither an address, nor a network, nor a domain')
+    return key
+
+
+def too_long(entry: Entry) -> bool:
+    """Whether there is no room for who has set it and why."""
+    return len(entry.written().encode()) > LONGEST_TEXT
+
+
+def counted_as(key: str) -> str:
+    """Return the name under which it is counted what this key does: of an address of IPv6 its /64."""
+    try:
+        return HOST.named(address_of(key))
+    except ValueError:
+        return key
+
+
+class PenaltyBox:
+    """The reputations of a worker, as an administrator sees them."""
+
+    def __init__(self, kept: AtHand, checks: Sequence[str], clock: Callable[[], float]) -> None:
+        """`checks`: the names of all that may refuse; `clock`: seconds since 1970."""
+        self._kept = kept
+        self._checks = checks
+        self._clock = clock
+
+    async def answer(self, question: Sequence[str]) -> Rows:
+        """Do what a question says: word, key, and for `block` and `allow` seconds, who, why. Raises ValueError."""
+        word, text, *more = question
+        if word == "show":
+            return self.show(key_of(text)) if text else self.all()
+        key = key_of(text)
+        if word == "forgive":
+            return [{"says": self.forgive(key)}]
+        seconds, by, reason = more
+        entry = Entry(word, by, reason)
+        if word not in WORDS or too_long(entry) or " " in by:
+            raise ValueError(word)
+        return [{"says": self.set(key, entry, float(seconds))}]
+
+    def set(self, key: str, entry: Entry, seconds: float) -> str:
+        """Block or allow a key; say what became of it."""
+        if not self._kept.pin(ENTRY, key, entry.written(), seconds):
+            return f"{key} could not be kept: the store is full of what persons have set"
+        return f"{key}: {_said(entry)} until {moment(self._clock() + seconds)}"
+
+    def forgive(self, key: str) -> str:
+        """Lift what a person has set, end a penalty, and forget all that is bad; what was delivered stays known."""
+        self._kept.settle()
+        name, lifted = counted_as(key), []
+        (set_,), _ = self._kept.look([(ENTRY, key)], [])
+        if set_ is not None and self._kept.lift(ENTRY, key):
+            lifted.append(_said(entry_of(set_.text)))
+        if self._kept.lift(PENALTY, name):
+            lifted.append("penalty")
+        bad = (BADNESS, BOXED, *COUNTS, *(f"{REFUSED}.{check}" for check in self._checks))
+        if sum(self._kept.lift(purpose, name) for purpose in bad):
+            lifted.append("what it was refused for")
+        return f"{key}: {', '.join(lifted)} lifted" if lifted else f"{key}: there was nothing to be lifted"
+
+    def show(self, key: str) -> Rows:
+        """Say all that is known of a key."""
+        name = counted_as(key)
+        rows: list[Mapping[str, object]] = [{"says": line} for line in self._standing(key, name)]
+        purposes = (DELIVERED, *COUNTS, BADNESS)
+        half_lives = [HALF_LIFE, *(BAD_LASTS for _ in (*COUNTS, BADNESS))]
+        _, counted = self._kept.look([], [(one, name, life) for one, life in zip(purposes, half_lives, strict=True)])
+        said: dict[str, object] = {
+            _WORDS[one]: round(number, 2) for one, number in zip(purposes, counted, strict=True) if number
+        }
+        _, by = self._kept.look([], [(f"{REFUSED}.{check}", name, BAD_LASTS) for check in self._checks])
+        said |= {f"refused by {one}": round(number, 2) for one, number in zip(self._checks, by, strict=True) if number}
+        if said:
+            rows.append({"says": f"counted for {name}, fading", **said})
+        return rows or [{"says": f"nothing is known of {key}"}]
+
+    def _standing(self, key: str, name: str) -> Iterator[str]:
+        (set_, penalty, seen), (boxed,) = self._kept.look(
+            [(ENTRY, key), (PENALTY, name), (SEEN, name)], [(BOXED, name, BOXED_LASTS)]
+        )
+        if set_ is not None:
+            yield f"{_said(entry_of(set_.text))} since {moment(set_.since)} until {moment(set_.expires)}"
+        if penalty is not None:
+            yield (
+                f"in the penalty box since {moment(penalty.since)} until {moment(penalty.expires)}, "
+                f"for {penalty.text}; {round(boxed)} times lately"
+            )
+        if seen is not None:
+            yield f"seen first {moment(seen.since)}"
+
+    def all(self) -> Rows:
+        """Say what persons have set, and who is in the penalty box."""
+        rows = [(name, f"{_said(entry_of(one.text))} {_until(one)}") for name, one in self._kept.scan(ENTRY)]
+        rows += [(name, f"penalty for {one.text} {_until(one)}") for name, one in self._kept.scan(PENALTY)]
+        return [{"says": f"{name}: {said}"} for name, said in rows] or [{"says": "nobody is blocked or allowed"}]
+
+
+def _said(entry: Entry) -> str:
+    word = {"block": "blocked", "allow": "allowed"}.get(entry.word, entry.word)
+    return f"{word} by {entry.by}{f' ({entry.reason})' * bool(entry.reason)}"
+
+
+def _until(record: Record) -> str:
+    return f"until {moment(record.expires)}"

@@ -1,0 +1,27 @@
+"""The table of the penalty box: its defaults are those of the policy."""
+
+import pytest
+from pydantic import ValidationError
+
+from smtproxy.app.config.reputation import Reputation
+from smtproxy.policy.reputation import ReputationSettings
+
+
+def test_defaults_are_those_of_the_policy() -> None:
+    assert Reputation().settings == ReputationSettings()
+
+
+def test_nothing_is_learned_where_that_is_switched_off() -> None:
+    assert Reputation(learn=False).settings is None
+
+
+@pytest.mark.parametrize("value", [0, 0.5, -1, True, "30", 1e9, float("nan")])
+def test_a_threshold_that_is_none(value: object) -> None:
+    with pytest.raises(ValidationError, match="must be a number from 1 to 100000"):
+        Reputation.model_validate({"threshold": value})
+
+
+def test_the_longest_penalty_is_not_below_the_first() -> None:
+    assert Reputation.model_validate({"penalty": "1d", "longest_penalty": "1d"}).longest_penalty == 86400.0
+    with pytest.raises(ValidationError, match="must not be below penalty, which is 2d"):
+        Reputation.model_validate({"penalty": "2d"})
