@@ -1,4 +1,5 @@
-"""One SMTP session after the other, timed: `python -m bench.client PORT COUNT OCTETS RECIPIENT`, a process of its own.
+"""One SMTP session after the other, timed: `python -m bench.client PORT COUNT OCTETS RECIPIENT SECONDS`, a process of
+its own.
 
 It waits for each reply and sends each command in one write, as most mail servers do. A session counts as failed when
 any reply but the expected one comes, and a failed one must never be among the times. With 0 octets the RCPT has to be
@@ -7,6 +8,7 @@ refused.
 
 import gc
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -76,14 +78,17 @@ def _session(port: int, said: Sequence[tuple[bytes, bytes]]) -> str:
         return failure_in(connection, said) if greeting.startswith(b"220") else f"greeting: {greeting!r}"
 
 
-def run(port: int, count: int, octets: int, recipient: str) -> Sessions:
-    """Run the sessions in this process."""
+def run(port: int, count: int, octets: int, recipient: str, seconds: float = math.inf) -> Sessions:
+    """Run the sessions in this process; none begins when `seconds` are over."""
     said = dialogue(octets, recipient)
     times: list[float] = []
     failures: list[str] = []
     gc.disable()
+    end = time.perf_counter() + seconds
     for _ in range(count):
         begin = time.perf_counter()
+        if begin >= end:
+            break
         try:
             failure = _session(port, said)
         except OSError as error:
@@ -95,18 +100,26 @@ def run(port: int, count: int, octets: int, recipient: str) -> Sessions:
     return Sessions(sorted(times), len(failures), failures[0] if failures else "")
 
 
-def run_apart(port: int, count: int, octets: int, recipient: str, cores: Sequence[int]) -> Sessions:
-    """Run the sessions in a process of its own. Raises ProgramError unless all of them went as expected."""
-    command = [sys.executable, "-m", "bench.client", str(port), str(count), str(octets), recipient]
+def run_within(
+    port: int, count: int, octets: int, recipient: str, cores: Sequence[int], seconds: float = math.inf
+) -> Sessions:
+    """Run the sessions in a process of its own, some of which may fail. Raises ProgramError: the process did."""
+    command = [sys.executable, "-m", "bench.client", str(port), str(count), str(octets), recipient, str(seconds)]
     with on_cores(cores):
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=600)
     if done.returncode != 0:
         raise ProgramError(f"bench.client: {done.stderr[-1000:]}")
-    sessions = Sessions(**json.loads(done.stdout))
+    return Sessions(**json.loads(done.stdout))
+
+
+def run_apart(port: int, count: int, octets: int, recipient: str, cores: Sequence[int]) -> Sessions:
+    """The same. Raises ProgramError unless all of them went as expected."""
+    sessions = run_within(port, count, octets, recipient, cores)
     if sessions.failed:
         raise ProgramError(f"{sessions.failed} of {count} sessions failed, the first with {sessions.first_failure}")
     return sessions
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(run(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))))
+    _port, _count, _octets, _recipient, _seconds = sys.argv[1:]
+    print(json.dumps(asdict(run(int(_port), int(_count), int(_octets), _recipient, float(_seconds)))))

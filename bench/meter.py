@@ -5,6 +5,7 @@ It must never count a process that is not below the given one.
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.end_to_end.programs.process import descendants
@@ -22,6 +23,20 @@ def cpu_seconds(pid: int) -> float:
         except OSError:
             continue
         ticks += sum(int(field) for field in fields[11:15])  # proc(5): fields 14 to 17; two stand before the bracket
+    return ticks / TICKS
+
+
+def core_seconds(cores: Sequence[int]) -> float:
+    """Time in which these cores did anything for anybody, and that which a hypervisor kept from them; none: all cores.
+
+    proc(5), /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
+    """
+    names = {f"cpu{core}" for core in cores} or {"cpu"}
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in names:
+            ticks += sum(int(field) for place, field in enumerate(fields[:8]) if place not in (3, 4))
     return ticks / TICKS
 
 

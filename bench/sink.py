@@ -32,6 +32,8 @@ class Counts:
     connections: int = 0
     bare: int = 0
     """Connections that said nothing beyond EHLO and QUIT, as probes do; a running one counts until it says more."""
+    mails: int = 0
+    """MAIL commands."""
 
 
 @dataclass(slots=True)
@@ -64,12 +66,13 @@ def answer(dialogue: Dialogue, counts: Counts) -> tuple[bytes, bool]:
             counts.connections -= 1
             counts.bare -= 1
             dialogue.bare = False
-            replies += b"250 %d %d\r\n" % (counts.connections, counts.bare)
+            replies += b"250 %d %d %d\r\n" % (counts.connections, counts.bare, counts.mails)
             continue
         verb = verb[:4]
         if dialogue.bare and verb not in (b"EHLO", b"HELO", b"QUIT"):
             dialogue.bare = False
             counts.bare -= 1
+        counts.mails += verb == b"MAIL"
         if verb == b"DATA":
             dialogue.in_body = True
             dialogue.unread = b"\r\n" + dialogue.unread  # the start of the body counts as a line start
@@ -130,8 +133,8 @@ class Sink:
         ):
             replies.readline()
             connection.sendall(b"XCOUNT\r\n")
-            _, connections, bare = replies.readline().split()
-        return Counts(int(connections), int(bare))
+            _, connections, bare, mails = replies.readline().split()
+        return Counts(int(connections), int(bare), int(mails))
 
 
 if __name__ == "__main__":

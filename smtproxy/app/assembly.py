@@ -296,7 +296,9 @@ def overload(config: Config, most: int) -> Overload | None:
 def tarpit(config: Config) -> Tarpit:
     """Return the counters of delayed sessions, for all listeners of a process."""
     table = config.tarpit
-    return Tarpit(TarpitSettings(table.delay, table.max_per_client, table.max_total, _one_client(config)))
+    return Tarpit(
+        TarpitSettings(table.delay, table.max_per_client, table.max_total, _one_client(config), table.stutter)
+    )
 
 
 def _one_client(config: Config) -> Grouping:

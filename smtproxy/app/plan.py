@@ -154,7 +154,8 @@ def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
 
 def _tarpit(tarpit: Tarpit) -> tuple[str, str]:
     most = f"at most {tarpit.max_per_client} sessions at once, {tarpit.max_total} of all clients"
-    return "tarpit", f"{show_seconds(tarpit.delay)}; {most}"
+    stutter = "; refusals an octet a second" if tarpit.stutter else ""
+    return "tarpit", f"{show_seconds(tarpit.delay)}; {most}{stutter}"
 
 
 def _overload(overload: Overload) -> tuple[str, str]:

@@ -9,7 +9,6 @@ import fcntl
 import socket
 import sys
 import termios
-from collections import deque
 
 _NOTHING = bytes(4)
 
@@ -26,7 +25,8 @@ class Arrivals:
 
     def __init__(self, empty_at: float, position: int) -> None:
         """Nothing behind `position` had come before `empty_at`."""
-        self._seen = deque([(empty_at, position)])
+        self._seen = [(empty_at, position)]
+        """Not a deque, which has 600 octets, for each early talker that sits in a tarpit."""
 
     def reading(self, now: float, position: int, waiting: int) -> float:
         """Return since when the first octet behind `position` may have lain there; `waiting` are there now.
@@ -34,8 +34,10 @@ class Arrivals:
         Bounded: each entry lies above the octets read, so there are no more than reads fit into the receive buffer.
         """
         seen = self._seen
-        while len(seen) > 1 and seen[1][1] <= position:
-            seen.popleft()
+        passed = 0
+        while passed + 1 < len(seen) and seen[passed + 1][1] <= position:
+            passed += 1
+        del seen[:passed]
         since = seen[0][0]
         seen.append((now, position + waiting))
         return since

@@ -10,7 +10,7 @@ It decides nothing about mail: the policy does, and the docket keeps what it dec
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import trio
 
@@ -60,6 +60,9 @@ _CANCELLED = Unknown("cancelled")
 _IN_TIME = 0.5
 """Seconds that a verdict about a message leaves to the deadline of its session."""
 _NOTHING: Wanted = {}
+_NONE: Final[frozenset[str]] = frozenset()
+"""One for all sessions: an empty frozenset has 216 octets, and so has an empty set."""
+_NO_SCOPE: Final[frozenset[Scope]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,11 +140,11 @@ class Gathering:
         self._settings = settings
         self._sources = sources
         self._facts: dict[str, Fact[Any]] = {}
-        self._begun: set[Scope] = set()
+        self._begun = _NO_SCOPE
         """Of which scopes something was looked up."""
         self._flights: dict[str, _Flight] = {}
         self._wanted = _NOTHING
-        self._missing: frozenset[str] = frozenset()
+        self._missing = _NONE
         self._docket: Docket | None = None
         self._early: Docket | None = None
         """Refusals before the first transaction."""
@@ -338,7 +341,7 @@ class Gathering:
             self._settle(stage, sources.charge)
         stale = _BEGINS[stage]
         if not self._begun.isdisjoint(stale):
-            self._begun.difference_update(stale)
+            self._begun = self._begun.difference(stale)
             for name in [name for name in self._facts if FACTS[name].scope in stale]:
                 del self._facts[name]
             self._call_off(stale)
@@ -362,7 +365,7 @@ class Gathering:
         keys = self._wanted.get(scope)
         if keys is None:
             return
-        self._begun.add(scope)
+        self._begun |= {scope}
         quick = self._inquiry(quick=True)
         for key in keys:
             if key.name not in self._facts and key.name not in self._flights:
@@ -439,7 +442,7 @@ class Gathering:
         known = self._facts.get(key.name)
         if known is not None:
             return known
-        self._begun.add(key.scope)
+        self._begun |= {key.scope}
         sources = self._sources
         if key.name not in self._flights and sources is not None:
             if asker.quick:

@@ -5,10 +5,17 @@ parked on. No cancel scope is made per wait, no second task, no channel (PERFORM
 means is decided elsewhere: `driver.py` takes them out, the relay judges.
 """
 
+from typing import Any
+
 import trio
 
 from smtproxy.network.link import Link
 from smtproxy.session.events import Event, Timeout
+
+_FAR = 10.0
+"""Seconds; whoever waits longer has no cancel scope, which takes a kilobyte, until the last ones."""
+_LAST = 2.0
+"""Seconds; more than a round of the sweeper, which ends the part before them."""
 
 
 class Waiting:
@@ -23,8 +30,8 @@ class Waiting:
         """Events that interrupt whatever is going on."""
         self.wishes: list[Event] = []
         """Events that can wait until the session waits for something (Recall, Shutdown)."""
-        self.parked: Link | trio.Event | None = None
-        """What the session is waiting on."""
+        self.parked: Link | trio.Event | trio.lowlevel.Task | None = None
+        """What the session is waiting on; its own task: on nothing but to be woken."""
         self.due = 0.0
         """When the present wait ends, on trio's clock; 0: when the relay says."""
         self.writing = False
@@ -47,6 +54,9 @@ class Waiting:
         parked = self.parked
         if isinstance(parked, trio.Event):
             parked.set()
+        elif isinstance(parked, trio.lowlevel.Task):
+            self.parked = None  # a task is rescheduled once
+            trio.lowlevel.reschedule(parked)
         elif parked is not None:
             parked.wake()
 
@@ -104,10 +114,30 @@ class Waiting:
             self.parked = None
 
     async def mail(self, due: float) -> None:
-        """Wait for an event alone, until `due`, which is a Timeout: a delay, a verdict not there yet."""
-        waked = trio.Event()
-        # A delay of 0.3 s is not to last until the sweeper's next round.
-        with trio.move_on_after(max(0.0, due - trio.current_time())):
-            await self.arrival(waked, due)
+        """Wait for an event alone, until `due`, which is a Timeout: a delay, a verdict not there yet.
+
+        Thousands may wait so, in a tarpit: it keeps one coroutine, and no event of trio's.
+        """
+        while (left := due - trio.current_time()) > _FAR:
+            self.parked, self.due = trio.lowlevel.current_task(), due - _LAST
+            try:
+                await trio.lowlevel.wait_task_rescheduled(self._abandon)
+            finally:
+                self.parked = None
+            if trio.current_time() < due:
+                self.forget((Timeout,))  # the sweeper's, for this part
+            if self.called:
+                return
+        self.parked, self.due = trio.lowlevel.current_task(), due
+        try:
+            # A delay of 0.3 s is not to last until the sweeper's next round.
+            with trio.move_on_after(max(0.0, left)):
+                await trio.lowlevel.wait_task_rescheduled(self._abandon)
+        finally:
+            self.parked = None
         if not self.called:
             self.mailbox.append(Timeout())
+
+    def _abandon(self, _raise_cancel: Any) -> trio.lowlevel.Abort:  # noqa: ANN401 - trio's type for it is as wide
+        self.parked = None
+        return trio.lowlevel.Abort.SUCCEEDED

@@ -21,6 +21,7 @@ from smtproxy.session.rules import BETWEEN_COMMANDS, IN_TRANSACTION, Phase
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Answers, Slot
 from smtproxy.session.stress import Stress
+from smtproxy.session.stutter import STEP, Stutter, decided
 from smtproxy.session.tarpit import Tarpit
 from smtproxy.session.transaction import Ending, Passage, Transaction, outcome_of
 from smtproxy.session.verdicts import Accepted, Stage, Verdict
@@ -97,6 +98,7 @@ class Conversation:
         "settings",
         "slot",
         "stress",
+        "stutter",
         "tarpit",
         "transaction",
     )
@@ -113,9 +115,7 @@ class Conversation:
         epoch: float,
     ) -> None:
         """See `Relay`."""
-        self.dialogue = dialogue
-        self.settings = settings
-        self.phrases = phrases
+        self.dialogue, self.settings, self.phrases = dialogue, settings, phrases
         self.offered = offered
         self.memory = memory
         self.tarpit: Tarpit | None = None
@@ -147,6 +147,8 @@ class Conversation:
         """The command that is being judged, or that DATA or the final dot opened."""
         self.error_reply: Reply | None = None
         self.delayed: Verdict | None = None
+        self.stutter: Stutter | None = None
+        """A refusal that is delayed and being said meanwhile; `delay_until` is then when its next octet is due."""
         self.transaction: Transaction | None = None
         self.reception: Reception | None = None
         self.chunk: Chunk | None = None  # the first one of a message, while it is being judged
@@ -216,6 +218,23 @@ class Conversation:
         self.delay_until = self.dialogue.now + verdict.delay
         # A delayed session holds no backend connection: bots must not use up places.
         self.courier.release()
+        reply = decided(verdict, self.error_reply) if self.tarpit is not None and self.tarpit.stutters else None
+        if reply is not None and self.slot is not None:
+            self.stutter = Stutter(self.slot, reply, self.delay_until)
+            self.delay_until = min(self.delay_until, self.dialogue.now + STEP)
+        return True
+
+    def go_on_stuttering(self) -> bool:
+        """Say the next octet of a refusal that is delayed; False: none is, or its delay is over."""
+        stutter, now = self.stutter, self.dialogue.now
+        if stutter is None or now >= stutter.ends:
+            return False
+        # What was asked before it is answered first; the whole group then leaves at the end.
+        octet = stutter.next() if self.answers.first is stutter.slot else b""
+        self.delay_until = min(stutter.ends, now + STEP) if octet else stutter.ends
+        if octet:
+            self.dialogue.octets_out += 1
+            self.out.append(Answer(octet))
         return True
 
     def end_delay(self) -> Verdict | None:
@@ -239,7 +258,10 @@ class Conversation:
     # Answers
 
     def settle(self, slot: Slot, reply: Reply, by: str) -> None:
-        """Give a slot its answer."""
+        """Give a slot its answer: whatever happened meanwhile, a refusal that has begun is said to its end."""
+        stutter = self.stutter
+        if stutter is not None and stutter.said and stutter.slot is slot:
+            reply = stutter.reply
         slot.answer, slot.by = reply, by
         if slot.recipient is not None:
             slot.recipient.reply, slot.recipient.by = reply, by
@@ -269,7 +291,12 @@ class Conversation:
         for slot in self.answers.ready():
             reply = slot.answer
             if reply is not None:
-                replies.append(reply.encode())
+                stutter = self.stutter
+                if stutter is not None and stutter.slot is slot:
+                    replies.append(reply.encode()[stutter.said :])
+                    self.stutter = None
+                else:
+                    replies.append(reply.encode())
                 account.origins[slot.by] = account.origins.get(slot.by, 0) + 1
                 account.last_reply = reply
                 if reply.code >= 400:

@@ -38,7 +38,9 @@ def arrived(c: Conversation, verdict: Verdict) -> None:
 
 
 def delay_over(c: Conversation) -> None:
-    """The delay of a verdict is over."""
+    """The delay of a verdict is over, or a part of it after which an octet of its reply is due."""
+    if c.go_on_stuttering():
+        return
     verdict = c.end_delay()
     if verdict is not None:
         _apply(c, verdict)

@@ -95,6 +95,11 @@ class Answers:
         self.slots.append(slot)
         return slot
 
+    @property
+    def first(self) -> Slot | None:
+        """The oldest command whose answer has not left."""
+        return self.slots[0] if self.slots else None
+
     def last(self) -> tuple[Slot, list[Slot]]:
         """Return the slot for a goodbye, the oldest open one, and those behind it: nobody hears them any more."""
         for place, slot in enumerate(self.slots):

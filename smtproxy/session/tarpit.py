@@ -21,6 +21,8 @@ class TarpitSettings:
     max_total: int = 1000
     """Sessions of all clients: a tenth of those there may be by default. spamd -c allows 800 connections in all."""
     grouping: Grouping = ONE_ADDRESS
+    stutter: bool = False
+    """A refusal that is delayed is said an octet a second meanwhile, see `stutter.py`."""
 
 
 class Tarpit:
@@ -34,6 +36,11 @@ class Tarpit:
         self._of_client: dict[int, int] = {}
         """Client -> its delayed sessions, never 0: no more entries than `max_total`."""
         self._total = 0
+
+    @property
+    def stutters(self) -> bool:
+        """Whether delayed refusals are said octet by octet."""
+        return self._settings.stutter
 
     def enter(self, client: str) -> str:
         """Count one more session of the client at this address; return "".

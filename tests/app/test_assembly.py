@@ -192,6 +192,8 @@ def test_the_tarpit_is_that_of_the_table_and_knows_clients_as_the_quotas_do(tmp_
     made = tarpit(config)
     entered = [made.enter(one) for one in ("192.0.2.1", "192.0.2.2", "198.51.100.1", "203.0.113.1")]
     assert entered == ["", "max_per_client", "", "max_total"]
+    assert not made.stutters
+    assert tarpit(_load(tmp_path, "[tarpit]\nstutter = true\n")).stutters
     early = Dialogue("id", "192.0.2.1", early=(Stage.CONNECT,))
     tarpitted = _load(tmp_path, '[tarpit]\ndelay = "7s"\n[checks]\nearly_talker.action = "tarpit"\n')
     assert _judge(tarpitted, Stage.CONNECT, early).delay == 7.0

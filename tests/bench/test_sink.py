@@ -22,8 +22,8 @@ def _dialogue(pieces: list[bytes]) -> tuple[bytes, Counts]:
 
 
 def test_a_session_is_answered_whole_and_octet_by_octet() -> None:
-    assert _dialogue([SESSION]) == (REPLIES, Counts(1, 0))
-    assert _dialogue([bytes([octet]) for octet in SESSION]) == (REPLIES, Counts(1, 0))
+    assert _dialogue([SESSION]) == (REPLIES, Counts(1, 0, 1))
+    assert _dialogue([bytes([octet]) for octet in SESSION]) == (REPLIES, Counts(1, 0, 1))
 
 
 def test_a_probe_counts_as_bare() -> None:
@@ -33,4 +33,4 @@ def test_a_probe_counts_as_bare() -> None:
 def test_who_asks_for_the_counts_is_not_counted() -> None:
     counts = Counts(connections=5, bare=2)
     dialogue = Dialogue(unread=b"XCOUNT\r\n")
-    assert answer(dialogue, counts) == (b"250 4 1\r\n", True)
+    assert answer(dialogue, counts) == (b"250 4 1 0\r\n", True)

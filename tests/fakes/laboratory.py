@@ -56,6 +56,7 @@ class Laboratory:
         memory: int = 1 << 28,
         disk: int = 1 << 30,
         security: BackendTls = BackendTls.OFF,
+        tarpit: TarpitSettings | None = None,
     ) -> None:
         """Build the parts; nothing happens before `start`."""
         self.settings = settings or RelaySettings("mx.example.org")
@@ -71,7 +72,7 @@ class Laboratory:
         self.dialogue = Dialogue(SESSION, client, 4711, now=self.now)
         self.phrases = Phrasebook(self.settings.hostname, SESSION)
         self.memory = Memory(memory)
-        self.tarpit = Tarpit(TarpitSettings())
+        self.tarpit = Tarpit(tarpit or TarpitSettings())
         self.disk = disk
         self.relay = Relay(
             self.dialogue,

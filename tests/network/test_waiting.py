@@ -79,3 +79,39 @@ async def test_a_delay_ends_by_itself_or_by_a_call(autojump_clock: trio.testing.
             waiting.unpark()
     assert waiting.take() == (Recall() if wished else Timeout())
     assert autojump_clock.current_time() - began == (0 if wished else 5)
+
+
+async def test_a_long_delay_has_the_sweeper_end_all_but_its_last_seconds(mock_clock: trio.testing.MockClock) -> None:
+    waiting, began = Waiting(), mock_clock.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiting.mail, began + 30)
+        await wait_all_tasks_blocked()
+        assert waiting.due == began + 28
+        mock_clock.jump(28.5)
+        waiting.wake(Timeout())
+        await wait_all_tasks_blocked()
+        assert (waiting.due, waiting.called) == (began + 30, False)
+        mock_clock.jump(1.5)
+    assert waiting.take() == Timeout()
+    assert waiting.take() is None
+    assert waiting.parked is None
+
+
+async def test_what_ends_a_long_delay_early_is_no_timeout(mock_clock: trio.testing.MockClock) -> None:
+    waiting = Waiting()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(waiting.mail, trio.current_time() + 30)
+        await wait_all_tasks_blocked()
+        waiting.wake(Timeout())
+        waiting.wake(ClientClosed("lost"))
+        waiting.unpark()
+    assert waiting.take() == ClientClosed("lost")
+    assert waiting.take() is None
+
+
+async def test_a_cancelled_delay_is_parked_on_nothing() -> None:
+    waiting = Waiting()
+    with trio.move_on_after(0) as scope:
+        await waiting.mail(trio.current_time() + 30)
+    assert scope.cancelled_caught
+    assert waiting.parked is None

@@ -35,3 +35,10 @@ class Tarpit(BaseModel):
     max_total: Annotated[Count, Field(description="Sessions of all clients delayed at once, in each process.")] = (
         _DEFAULT.max_total
     )
+    stutter: Annotated[
+        bool,
+        Field(
+            description="A refusal that is delayed is said an octet a second meanwhile, as spamd does: whoever hears "
+            "something waits longer than who hears nothing. Never the answer to what is accepted."
+        ),
+    ] = _DEFAULT.stutter

@@ -9,10 +9,11 @@ from smtproxy.session.tarpit import TarpitSettings
 
 def test_defaults_are_those_of_the_counter() -> None:
     table, settings = Tarpit(), TarpitSettings()
-    assert (table.delay, table.max_per_client, table.max_total) == (
+    assert (table.delay, table.max_per_client, table.max_total, table.stutter) == (
         settings.delay,
         settings.max_per_client,
         settings.max_total,
+        settings.stutter,
     )
 
 

@@ -9,7 +9,7 @@ import pwd
 import signal
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -85,8 +85,19 @@ smtpd_tls_loglevel = 1
 """
 """As Debian's Postfix has it. Session tickets are on by default; tlsmgr keeps their keys for all processes."""
 
-_MASTER = """\
+_PLAIN = """\
 {host}:{port} inet n - n - {processes} smtpd{options}
+"""
+
+_SCREENED = """\
+{host}:{port} inet n - n - 1 postscreen
+smtpd pass - - n - {processes} smtpd{options}
+dnsblog unix - - n - 0 dnsblog
+tlsproxy unix - - n - 0 tlsproxy
+"""
+"""postscreen(8) takes all connections in one process and hands those it lets through to a smtpd."""
+
+_MASTER = """\
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -135,7 +146,11 @@ class Postfix:
         tls: tuple[Path, Path] | None = None,
         recipients: Sequence[str] = (),
         cores: Sequence[int] = (),
+        processes: int = PROCESSES,
+        screened: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """Start it with so many smtpd at most, behind postscreen if `screened`; `settings` go into main.cf, last."""
         self._program = find_program("postfix", "postfix")
         if os.geteuid() != 0:
             raise ProgramError(
@@ -143,7 +158,8 @@ class Postfix:
             )
         self.port = free_port()
         self.directory = directory
-        self._write_configuration(proxy_to, relay_to, tls, recipients)
+        self._write_configuration(proxy_to, relay_to, tls, recipients, settings or {})
+        self._write_services(_SCREENED if screened else _PLAIN, proxy_to, processes)
         command = [*REAPER, self._program, "-c", str(directory / "etc"), "start-fg"]
         with on_cores(cores):
             self._child = Child("postfix", command, directory, cwd=ROOT)
@@ -164,7 +180,12 @@ class Postfix:
         self.stop()
 
     def _write_configuration(
-        self, proxy_to: int | None, relay_to: int | None, tls: tuple[Path, Path] | None, recipients: Sequence[str]
+        self,
+        proxy_to: int | None,
+        relay_to: int | None,
+        tls: tuple[Path, Path] | None,
+        recipients: Sequence[str],
+        settings: Mapping[str, str],
     ) -> None:
         owner = pwd.getpwnam(OWNER)
         etc = self.directory / "etc"
@@ -186,10 +207,13 @@ class Postfix:
         if tls is not None:
             chain, key = tls
             text += _TLS.format(chain=chain, key=key)
+        text += "".join(f"{name} = {value}\n" for name, value in settings.items())
         (etc / "main.cf").write_text(text)
+
+    def _write_services(self, front: str, proxy_to: int | None, processes: int) -> None:
         options = "" if proxy_to is None else f" -o smtpd_proxy_filter={HOST}:{proxy_to}"
-        master = _MASTER.format(host=HOST, port=self.port, processes=PROCESSES, options=options)
-        (etc / "master.cf").write_text(master)
+        master = (front + _MASTER).format(host=HOST, port=self.port, processes=processes, options=options)
+        (self.directory / "etc/master.cf").write_text(master)
 
     def stop(self) -> None:
         """End the master, which ends its children, and wait until the last has gone; insist after 10 seconds."""
