@@ -123,7 +123,8 @@ def past(directory: Path) -> Iterator[Path]:
             listener={"proxy_protocol": [BALANCER]},
             quotas={"exempt": ["0.0.0.0/0"]},
             dns={"servers": [f"{HOST}:{server.port}"]},
-            top="default_exemptions = false\n",
+            # One client asks for more unknown recipients here than an honest one: the profile would slow it down.
+            top="default_exemptions = false\nlimits = []\n",
             sources=[{"kind": "file", "path": str(file)}],
             more=MORE,
         )
