@@ -411,8 +411,8 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "the ceiling of connections off by one worker",
         "network/ceiling.py",
-        "            if sum(page.open) + len(older) >= page.ceiling:\n",
-        "            if sum(page.open[1:]) + len(older) >= page.ceiling:\n",
+        "            if sum(page.open) + len(older) + spare >= page.ceiling:\n",
+        "            if sum(page.open[1:]) + len(older) + spare >= page.ceiling:\n",
         "tests/network/test_ceiling.py",
     ),
     _one(

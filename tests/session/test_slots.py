@@ -29,7 +29,8 @@ def test_a_reply_to_nothing_is_nobodys() -> None:
 
 def test_an_answer_waits_for_those_before_it() -> None:
     answers = Answers()
-    assert answers.first is None
+    nobody = answers.first
+    assert nobody is None
     first, second = answers.open("MAIL"), answers.open("RCPT")
     assert answers.first is first
     second.answer = NEVER
