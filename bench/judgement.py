@@ -25,7 +25,7 @@ from tests.fakes.name_server import NameServer, name_of, nobody, reply
 
 JUDGEMENTS = (
     "early_talker", "hello", "reverse_name", "sender_domain", "dnsbl", "spf", "own_sender", "null_sender", "dkim",
-    "dmarc", "header",
+    "dmarc", "header", "blocked", "reputation", "not_smtp",
 )  # fmt: skip
 RECORDS = {
     "MX": "10 mx.sender.test.",
