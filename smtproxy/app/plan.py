@@ -274,6 +274,9 @@ def _judging(config: Config) -> list[tuple[str, str]]:
         rows.append(("soft_bounce", "nothing is refused for good: 4xx wherever it would be 5xx"))
     watch = f"a check is not believed above {governor.factor} times its usual odds in {show_seconds(governor.window)}"
     rows.append(("governor", f"{watch}, or {governor.good} refusals of known senders" if governor.enabled else "OFF"))
+    box, learned = config.reputation, "from badness {:g} on, for {}, each time twice as long, at most {}"
+    lasts = learned.format(box.threshold, show_seconds(box.penalty), show_seconds(box.longest_penalty))
+    rows.append(("penalty box", lasts if box.learn else "OFF: nobody is put there"))
     if config.default_exemptions:
         rows.append(("exempt", "this machine, from all judgements"))
         rows.append(("exempt", "postmaster@*, abuse@*, from those that believe lists"))
