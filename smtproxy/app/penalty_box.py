@@ -6,6 +6,7 @@ several machines share a store, what persons set holds on the machine where they
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Protocol
 
 from smtproxy.policy.acquaintances import DELIVERED, HALF_LIFE, HOST
 from smtproxy.policy.reputation import (
@@ -30,7 +31,7 @@ from smtproxy.policy.reputation import (
 from smtproxy.session.networks import address_of
 from smtproxy.stores.at_hand import AtHand
 from smtproxy.stores.keys import HASHED, LONGEST_TEXT
-from smtproxy.stores.store import Record
+from smtproxy.stores.store import Record, Taken
 from smtproxy.wire.paths import domain_key
 
 Rows = Sequence[Mapping[str, object]]
@@ -86,11 +87,27 @@ def counted_as(key: str) -> str:
         return key
 
 
-class PenaltyBox:
-    """The reputations of a worker, as an administrator sees them."""
+class Limits(Protocol):
+    """The limits of a worker, as an administrator asks for them: `lookups/rate_limits.py`."""
 
-    def __init__(self, kept: AtHand, checks: Sequence[str], clock: Callable[[], float]) -> None:
-        """`checks`: the names of all that may refuse; `clock`: seconds since 1970."""
+    async def standing(self, name: str) -> list[tuple[str, float, Taken]]:
+        """Return for each that has counted somebody its name, its burst and what is left."""
+
+    async def exceeded(self) -> list[tuple[str, str]]:
+        """Return who gets nothing at the moment, and from which."""
+
+    async def forgive(self, name: str) -> list[str]:
+        """Give all back that was taken from somebody; return the names of those that had counted him."""
+
+
+class PenaltyBox:
+    """The reputations of a worker, and what its limits have counted, as an administrator sees them."""
+
+    def __init__(
+        self, kept: AtHand, checks: Sequence[str], clock: Callable[[], float], limits: Limits | None = None
+    ) -> None:
+        """`checks`: the names of all that may refuse; `clock`: seconds since 1970; `limits`: None: there are none."""
+        self._limits = limits
         self._kept = kept
         self._checks = checks
         self._clock = clock
@@ -99,10 +116,10 @@ class PenaltyBox:
         """Do what a question says: word, key, and for `block` and `allow` seconds, who, why. Raises ValueError."""
         word, text, *more = question
         if word == "show":
-            return self.show(key_of(text)) if text else self.all()
+            return await self.show(key_of(text)) if text else await self.all()
         key = key_of(text)
         if word == "forgive":
-            return [{"says": self.forgive(key)}]
+            return [{"says": await self.forgive(key)}]
         seconds, by, reason = more
         entry = Entry(word, by, reason)
         if word not in WORDS or too_long(entry) or " " in by:
@@ -115,8 +132,10 @@ class PenaltyBox:
             return f"{key} could not be kept: the store is full of what persons have set"
         return f"{key}: {_said(entry)} until {moment(self._clock() + seconds)}"
 
-    def forgive(self, key: str) -> str:
-        """Lift what a person has set, end a penalty, and forget all that is bad; what was delivered stays known."""
+    async def forgive(self, key: str) -> str:
+        """Lift what a person has set, end a penalty, give back what limits have counted, and forget all that is bad;
+        what was delivered stays known.
+        """
         self._kept.settle()
         name, lifted = counted_as(key), []
         (set_,), _ = self._kept.look([(ENTRY, key)], [])
@@ -127,9 +146,10 @@ class PenaltyBox:
         bad = (BADNESS, BOXED, *COUNTS, *(f"{REFUSED}.{check}" for check in self._checks))
         if sum(self._kept.lift(purpose, name) for purpose in bad):
             lifted.append("what it was refused for")
+        lifted += [f"limit {limit}" for limit in (await self._limits.forgive(key) if self._limits else ())]
         return f"{key}: {', '.join(lifted)} lifted" if lifted else f"{key}: there was nothing to be lifted"
 
-    def show(self, key: str) -> Rows:
+    async def show(self, key: str) -> Rows:
         """Say all that is known of a key."""
         name = counted_as(key)
         rows: list[Mapping[str, object]] = [{"says": line} for line in self._standing(key, name)]
@@ -143,6 +163,9 @@ class PenaltyBox:
         said |= {f"refused by {one}": round(number, 2) for one, number in zip(self._checks, by, strict=True) if number}
         if said:
             rows.append({"says": f"counted for {name}, fading", **said})
+        for limit, burst, taken in await self._limits.standing(key) if self._limits else ():
+            again = "" if taken.allowed else f": exceeded, lets one through again in {taken.wait:.0f} s"
+            rows.append({"says": f"limit {limit}: {taken.left:.0f} of {burst:.0f} left{again}"})
         return rows or [{"says": f"nothing is known of {key}"}]
 
     def _standing(self, key: str, name: str) -> Iterator[str]:
@@ -159,10 +182,12 @@ class PenaltyBox:
         if seen is not None:
             yield f"seen first {moment(seen.since)}"
 
-    def all(self) -> Rows:
-        """Say what persons have set, and who is in the penalty box."""
+    async def all(self) -> Rows:
+        """Say what persons have set, who is in the penalty box, and whom limits hold off at the moment."""
         rows = [(name, f"{_said(entry_of(one.text))} {_until(one)}") for name, one in self._kept.scan(ENTRY)]
         rows += [(name, f"penalty for {one.text} {_until(one)}") for name, one in self._kept.scan(PENALTY)]
+        held_off = await self._limits.exceeded() if self._limits else []
+        rows += [(name or "all together", f"limit {limit} is exceeded") for name, limit in held_off]
         return [{"says": f"{name}: {said}"} for name, said in rows] or [{"says": "nobody is blocked or allowed"}]
 
 

@@ -111,6 +111,7 @@ class Worker:
             background.start_soon(at_hand.run)
             await self._start_backends(background)
             known = recipients(config, self._journal, config.server.state, self._pools)
+            limits = counting(config, self._store.store, self._store.secret)
             self._sources = sources(
                 config,
                 self._policies,
@@ -120,12 +121,13 @@ class Worker:
                 heard=known.heard,
                 workers=self._workers,
                 remembering=at_hand,
-                limits=counting(config, self._store.store, self._store.secret),
+                limits=limits,
             )
             await known.start()
             background.start_soon(known.run)
             if config.server.state is not None:
-                box = PenaltyBox(at_hand, sorted({name for one in self._policies for name in one.names}), wall_clock)
+                judges = sorted({name for one in self._policies for name in one.names})
+                box = PenaltyBox(at_hand, judges, wall_clock, limits)
                 desks: dict[str, Desk] = {"recipients": partial(answer, known), "reputation": box.answer}
                 background.start_soon(listen, config.server.state, desks, self._journal)
             if self._leads:

@@ -6,7 +6,7 @@ was not at hand is made once more. A subject that is not known (no confirmed rev
 held to no limit. The store never raises, and never waits for longer than its own deadline.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -17,19 +17,21 @@ from smtproxy.policy.exemptions import is_from
 from smtproxy.policy.facts import REVERSE_NAME, SPF, Exceeded, ExceededLimit, Key, ReverseName, Spf
 from smtproxy.policy.rate_limits import PLACES, Of, Per, RateLimit, Subject
 from smtproxy.session.networks import Grouping, address_of
-from smtproxy.stores.keys import compose, private
-from smtproxy.stores.store import Rate, Store
+from smtproxy.stores.arithmetic import SLACK
+from smtproxy.stores.keys import HASHED, compose, private
+from smtproxy.stores.store import Rate, Store, Taken
 from smtproxy.wire.paths import Path, domain_key
 
 _NEEDS: Final[Mapping[Per, Key[Any]]] = {Per.REVERSE_NAME: REVERSE_NAME, Per.PROVEN_DOMAIN: SPF}
 """The fact that says who is counted."""
+_BY_ADDRESS: Final = frozenset({Per.CLIENT, Per.NETWORK})
 _NONE = Known(Exceeded())
 
 
 class RateLimits:
     """All limits of a configuration, as one worker takes from them."""
 
-    __slots__ = ("_afterwards", "_by_fact", "_rates", "_secret", "_store")
+    __slots__ = ("_afterwards", "_all", "_by_fact", "_rates", "_secret", "_store")
 
     def __init__(self, limits: Iterable[RateLimit], store: Store, secret: bytes | None) -> None:
         """Count in a store; `secret`: for the names in its keys, None: as they are."""
@@ -38,7 +40,8 @@ class RateLimits:
         self._by_fact: dict[Key[Exceeded], list[RateLimit]] = {}
         self._afterwards: dict[Of, list[RateLimit]] = {}
         self._rates: dict[str, Rate] = {}
-        for limit in limits:
+        self._all = tuple(limits)
+        for limit in self._all:
             place = PLACES[limit.of]
             self._rates[limit.name] = Rate(limit.amount, limit.period, limit.burst)
             self._by_fact.setdefault(place.fact, []).append(limit)
@@ -56,6 +59,38 @@ class RateLimits:
             key = self._key(limit, subject)
             if key is not None:
                 self._store.note_take(key, self._rates[limit.name], cost)
+
+    # What an administrator asks
+
+    async def standing(self, name: str) -> list[tuple[str, float, Taken]]:
+        """Return for each limit that has counted somebody its name, its burst and what is left; `name`: an address, a
+        network, a domain, or what stands for one where names are not said.
+        """
+        found = []
+        for limit, key in self._counted(name):
+            taken = await self._store.take(key, self._rates[limit.name], charge=False)
+            if taken.left + 1 < limit.burst or not taken.allowed:
+                found.append((limit.name, limit.burst, taken))
+        return found
+
+    async def exceeded(self) -> list[tuple[str, str]]:
+        """Return who gets nothing from which limit at the moment: name and limit. It looks at all of them."""
+        found = []
+        for limit in self._all:
+            begin = compose("limit", limit.name, "")
+            for key, record in await self._store.scan(begin):
+                if record.number + 1 > limit.burst + SLACK:
+                    found.append((key.removeprefix(begin), limit.name))
+        return found
+
+    async def forgive(self, name: str) -> list[str]:
+        """Give back to somebody all that was taken; return the names of the limits that had counted him."""
+        return [limit.name for limit, key in self._counted(name) if await self._store.forget(key)]
+
+    def _counted(self, name: str) -> Iterator[tuple[RateLimit, str]]:
+        for limit in self._all:
+            who = (_named(limit.grouping, name) if limit.per in _BY_ADDRESS else None) or name
+            yield limit, self._composed(limit, who)
 
     async def _find(self, limits: list[RateLimit], inquiry: Inquiry) -> Fact[Exceeded]:
         """Take one unit of each limit. One that refuses keeps its own; the others are charged all the same."""
@@ -82,7 +117,10 @@ class RateLimits:
         if limit.exempt and is_from(subject.client, limit.exempt):
             return None
         who = _WHO[limit.per](limit, subject)
-        return None if who is None else compose("limit", limit.name, private(who, self._secret))
+        return None if who is None else self._composed(limit, who)
+
+    def _composed(self, limit: RateLimit, who: str) -> str:
+        return compose("limit", limit.name, who if who.startswith(HASHED) else private(who, self._secret))
 
 
 def _client(limit: RateLimit, subject: Subject) -> str | None:

@@ -1,10 +1,14 @@
 """What an administrator sees and sets, over a store in memory."""
 
+from dataclasses import replace
+
 import pytest
 import trio
 
 from smtproxy.app.penalty_box import PenaltyBox, counted_as, key_of
+from smtproxy.lookups.rate_limits import RateLimits
 from smtproxy.policy.acquaintances import Acquaintances
+from smtproxy.policy.rate_limits import Of, Per, RateLimit, Subject
 from smtproxy.policy.reputation import PENALTY, Entry, Reputations, ReputationSettings, moment
 from smtproxy.stores.at_hand import AtHand
 from tests.fakes.clock import START, FakeClock
@@ -17,12 +21,13 @@ REFUSED = {"outcome": "rejected", "by": "spf", "recipients": []}
 class Case:
     """A worker's store, what is learned into it, and the box that is asked."""
 
-    def __init__(self, secret: bytes | None = None) -> None:
+    def __init__(self, secret: bytes | None = None, *limits: RateLimit) -> None:
         self.clock = FakeClock()
         here = memory_store(clock=self.clock)
         self.kept = AtHand(here, here, secret, lambda work: work)
         self.known = Reputations(self.kept, ReputationSettings(threshold=3.0, penalty=100.0))
-        self.box = PenaltyBox(self.kept, ("dnsbl", "spf"), self.clock)
+        self.limits = RateLimits(limits, here, secret)
+        self.box = PenaltyBox(self.kept, ("dnsbl", "spf"), self.clock, self.limits)
 
     def ask(self, *question: str) -> list[str]:
         rows = trio.run(self.box.answer, question)
@@ -63,6 +68,29 @@ def test_what_was_learned_is_seen_with_its_reasons_and_forgiven() -> None:
     assert case.ask("show", CLIENT) == [f"seen first {moment(START)}"]
     assert not case.kept.marked(PENALTY, CLIENT)
     assert case.ask("show", "198.51.100.1") == ["counted for 198.51.100.1, fading delivered=1.0"]
+
+
+HARVEST = RateLimit("harvest", Per.CLIENT, Of.UNKNOWN_RECIPIENTS, 60, 3600.0, 2)
+
+
+@pytest.mark.parametrize("secret", [None, b"secret"])
+def test_what_limits_have_counted_is_seen_and_given_back(secret: bytes | None) -> None:
+    case = Case(secret, HARVEST, replace(HARVEST, name="all", per=Per.ALL))
+    subject = Subject("2001:db8::7", "mx", None, None, {})
+    for _ in range(2):
+        case.limits.charge(Of.UNKNOWN_RECIPIENTS, subject, 1)
+    name = "2001:db8::/64"
+    (first, *others) = case.ask("show", "")
+    assert first.endswith(": limit harvest is exceeded")
+    assert first.startswith("~" if secret else name)
+    assert [one.partition(": ")[2] for one in others] == ["limit all is exceeded"]
+    assert others[0].startswith("~" if secret else "all together")
+    for said in ("2001:db8::9", name, first.partition(": limit")[0]):
+        (line,) = [line for line in case.ask("show", said) if line.startswith("limit")]
+        assert line == "limit harvest: 0 of 2 left: exceeded, lets one through again in 60 s"
+    assert case.ask("show", "2001:db9::1") == ["nothing is known of 2001:db9::1"]
+    assert case.ask("forgive", "2001:db8::9") == ["2001:db8::9: limit harvest lifted"]
+    assert "harvest" not in " ".join(case.ask("show", ""))
 
 
 def test_names_that_are_not_said_can_be_shown_and_lifted() -> None:
