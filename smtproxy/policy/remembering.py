@@ -29,6 +29,11 @@ class Said(Protocol):
 class Remembering(Protocol):
     """Where it is kept. Nothing here waits, and nothing raises."""
 
+    @property
+    def persons(self) -> int:
+        """A number that is another one after each change that a person has made."""
+        ...
+
     def add(self, purpose: str, name: str, half_life: float, amount: float = 1.0) -> None:
         """Add to what is counted under a name; it halves in so many seconds."""
 
@@ -58,6 +63,8 @@ class Remembering(Protocol):
 
 class Forgetful:
     """Nowhere: for sessions that are only thought of."""
+
+    persons = 0
 
     def add(self, purpose: str, name: str, half_life: float, amount: float = 1.0) -> None:
         """Forget it."""

@@ -6,7 +6,7 @@ to the penalty box for a while: each time for twice as long, up to a bound. What
 that is the matter of the checks `blocked` and `reputation`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -36,6 +36,11 @@ HARVEST: Final = 5
 HARVEST_WEIGHS: Final = 5.0
 MOST_UNKNOWN: Final = 10
 """Unknown recipients of one mail that count: an old list that is sent once is no dictionary attack."""
+MOMENT: Final = 1.0
+"""Seconds for which a reputation may be the one of before: a busy sender's sessions do not each read ten entries of the
+store. As long as counts are held back (`stores/at_hand.py`); what persons say holds at once."""
+MOST_SAID: Final = 2000
+"""Clients and domains of which that is kept."""
 PREFIXES_IPV4: Final = (32, 24, 16, 8)
 PREFIXES_IPV6: Final = (128, 64, 48, 32)
 """Sizes of networks that a person can block or allow: each is one look for each session."""
@@ -95,23 +100,44 @@ def moment(seconds: float) -> str:
 class Reputations:
     """The reputations of all clients and domains."""
 
-    __slots__ = ("_kept", "_settings")
+    __slots__ = ("_kept", "_lately", "_settings")
 
     def __init__(self, kept: Remembering, settings: ReputationSettings | None = None) -> None:
         """Without settings nobody goes to the penalty box."""
         self._kept = kept
         self._settings = settings
+        self._lately: dict[str, tuple[int, float, Reputation]] = {}
+        """What was said of a client or domain a moment ago, with the number of persons' changes then, and when."""
 
     def of_client(self, client: str, now: float) -> Reputation:
         """Return the reputation of a client that has come; `now`: seconds since 1970. It is known from now on."""
+        known = self._just_said(client, now)
+        if known is not None:
+            return known
         names = hosts(client)
         if not names:
             return Reputation()
-        return self._of(names[0], entry_names(client), names[-1], now, comes=True)
+        return self._say(client, now, self._of(names[0], entry_names(client), names[-1], now, comes=True))
 
     def of_domain(self, domain: str, now: float) -> Reputation:
         """Return the reputation of a domain; what a person has set for a domain above counts for those below it."""
-        return self._of(domain, domains_above(domain), domain, now, comes=False)
+        known = self._just_said(domain, now)
+        if known is not None:
+            return known
+        return self._say(domain, now, self._of(domain, domains_above(domain), domain, now, comes=False))
+
+    def _just_said(self, name: str, now: float) -> Reputation | None:
+        """Return what was said a moment ago, if no person has changed anything since, and nothing bad was learned."""
+        said = self._lately.get(name)
+        if said is None or said[0] != self._kept.persons or not 0.0 <= now - said[1] < MOMENT:
+            return None
+        return said[2]
+
+    def _say(self, name: str, now: float, reputation: Reputation) -> Reputation:
+        if len(self._lately) >= MOST_SAID:
+            self._lately.clear()
+        self._lately[name] = self._kept.persons, now, reputation
+        return reputation
 
     def _of(self, name: str, entries: Sequence[str], network: str, now: float, *, comes: bool) -> Reputation:
         texts = [*((ENTRY, one) for one in entries), (PENALTY, name), (SEEN, name)]
@@ -173,7 +199,9 @@ class Reputations:
         """A client did not wait for a reply in its session."""
         return self._learn(client, (), {EARLY: 1.0}, "")
 
-    def _learn(self, client: str, domains: Iterable[str], conduct: Mapping[str, float], by: str) -> Penalty | None:
+    def _learn(self, client: str, domains: Collection[str], conduct: Mapping[str, float], by: str) -> Penalty | None:
+        for one in (client, *domains):
+            self._lately.pop(one, None)
         names = hosts(client)
         weight = sum(
             number * (HARVEST_WEIGHS if purpose == HARVESTS else 1.0)

@@ -130,6 +130,11 @@ class AtHand:
             counted = [one + self._held.get(what, 0.0) for one, what in zip(counted, counts, strict=True)]
         return kept, counted
 
+    @property
+    def persons(self) -> int:
+        """A number that is another one after each change that a person has made on this machine."""
+        return self._here.persons
+
     def pin(self, purpose: str, name: str, text: str, seconds: float) -> bool:
         """Keep what a person has set, on this machine; False: there is no room."""
         return self._here.put_now(self._key(purpose, name), text, seconds, pinned=True)

@@ -30,6 +30,11 @@ class MemoryStore:
         self._clock = clock
         self._tag = lru_cache(maxsize=RECENT)(lambda kind, key: table.tag(kind, fitted(key)))
 
+    @property
+    def persons(self) -> int:
+        """A number that is another one after each change that a person has made, in whichever worker."""
+        return self._table.persons
+
     async def take(self, key: str, rate: Rate, cost: float = 1.0, *, charge: bool = True) -> Taken:
         """Take units if they can be had."""
         return self.take_now(key, rate, cost, charge=charge)
@@ -103,6 +108,8 @@ class MemoryStore:
         tag, row = table.tag(Kind.TEXT, octets), Row(Kind.TEXT, octets, now + ttl, now, 0.0, words, pinned)
         with table.lock:
             slot = table.find(tag)
+            if pinned:
+                table.note_person()
             if slot is None:
                 return table.make(tag, row, now) is not None
             lives, was_pinned = table.expires[slot] > now, table.is_pinned(slot)
@@ -141,6 +148,7 @@ class MemoryStore:
         """Do as `forget`, for those who cannot await."""
         table, now, octets, found = self._table, self._clock(), fitted(key), False
         with table.lock:
+            table.note_person()
             for kind in Kind:
                 slot = table.find(table.tag(kind, octets))
                 if slot is not None:

@@ -30,6 +30,7 @@ SEED = 16
 _BODY = struct.Struct(f"<BBBB{LONGEST_KEY}s{LONGEST_TEXT}s")
 _NUMBERS = 4
 _SLOT = 8 * _NUMBERS + 1 + _BODY.size
+_MASK = (1 << 64) - 1
 _KINDS = tuple(bytes([kind]) for kind in range(max(Kind) + 1))
 
 
@@ -50,7 +51,7 @@ class Row:
 class Table:
     """Slots, known by their number."""
 
-    __slots__ = ("_bodies", "_buckets", "_tags", "expires", "lock", "marks", "scales", "seed", "since")
+    __slots__ = ("_bodies", "_buckets", "_set", "_tags", "expires", "lock", "marks", "scales", "seed", "since")
 
     def __init__(
         self,
@@ -73,11 +74,21 @@ class Table:
         self.marks = memory[_NUMBERS * column : _NUMBERS * column + slots]
         """For each slot: whether it has changed."""
         self._bodies = memory[_NUMBERS * column + slots : slots * _SLOT]
+        self._set = memory[slots * _SLOT : slots * _SLOT + 8].cast("Q")
 
     @property
     def slots(self) -> int:
         """How many there are."""
         return self._buckets * WAYS
+
+    @property
+    def persons(self) -> int:
+        """A number that is another one after each change that a person has made."""
+        return self._set[0]
+
+    def note_person(self) -> None:
+        """A person has changed something. Whoever holds the lock says so."""
+        self._set[0] = (self._set[0] + 1) & _MASK
 
     def tag(self, kind: Kind, key: bytes) -> int:
         """Return what a key is known by, never 0. The kind is a part of it: no key is of the wrong kind."""
@@ -175,7 +186,7 @@ class Table:
 
 def octets(entries: int) -> int:
     """Return how large a table for so many entries is."""
-    return _buckets(entries) * WAYS * _SLOT
+    return _buckets(entries) * WAYS * _SLOT + 8
 
 
 def _buckets(entries: int) -> int:

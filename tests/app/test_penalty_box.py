@@ -9,7 +9,7 @@ from smtproxy.app.penalty_box import PenaltyBox, counted_as, key_of
 from smtproxy.lookups.rate_limits import RateLimits
 from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.rate_limits import Of, Per, RateLimit, Subject
-from smtproxy.policy.reputation import PENALTY, Entry, Reputations, ReputationSettings, moment
+from smtproxy.policy.reputation import MOMENT, PENALTY, Entry, Reputations, ReputationSettings, moment
 from smtproxy.stores.at_hand import AtHand
 from tests.fakes.clock import START, FakeClock
 from tests.stores.tables import memory_store
@@ -91,6 +91,24 @@ def test_what_limits_have_counted_is_seen_and_given_back(secret: bytes | None) -
     assert case.ask("show", "2001:db9::1") == ["nothing is known of 2001:db9::1"]
     assert case.ask("forgive", "2001:db8::9") == ["2001:db8::9: limit harvest lifted"]
     assert "harvest" not in " ".join(case.ask("show", ""))
+
+
+def test_a_reputation_is_read_anew_after_a_moment_or_when_somebody_has_changed_it() -> None:
+    case, others = Case(), Case()
+    others.known = Reputations(case.kept, ReputationSettings(threshold=3.0, penalty=100.0))  # another worker's
+    first = case.known.of_client(CLIENT, START)
+    assert case.known.of_client(CLIENT, START + MOMENT / 2) is first
+    others.known.ended(CLIENT, (), REFUSED, START)
+    assert case.known.of_client(CLIENT, START + MOMENT / 2) is first, "another worker's counts are known in a moment"
+    assert case.known.of_client(CLIENT, START + MOMENT).refused == 1.0
+    case.known.ended(CLIENT, (), REFUSED, START)
+    assert case.known.of_client(CLIENT, START + MOMENT).refused == 2.0, "what is learned here is known at once"
+    domain = case.known.of_domain("example.net", START)
+    assert case.known.of_domain("example.net", START) is domain
+    case.ask("block", "example.net", "60", "anna", "")
+    assert case.known.of_domain("example.net", START).blocked == "example.net", "what a person says holds at once"
+    case.ask("forgive", "example.net")
+    assert case.known.of_domain("example.net", START).blocked == ""
 
 
 def test_names_that_are_not_said_can_be_shown_and_lifted() -> None:

@@ -58,7 +58,10 @@ def test_a_harvester_goes_to_the_box_stays_there_over_kill_9_and_is_forgiven(
             assert main(["reputation", "show", *asked]) == 0
             assert "127.0.0.1: penalty for 10 unknown recipients, 2 harvests until 20" in capsys.readouterr().out
             assert main(["reputation", "forgive", HOST, *asked]) == 0
-            assert "127.0.0.1: penalty, what it was refused for lifted" in capsys.readouterr().out
+            assert (
+                "127.0.0.1: penalty, what it was refused for, limit unknown_recipients, limit harvest lifted"
+                in capsys.readouterr().out
+            )
             assert greeting(proxy.port).startswith("220 ")
 
 

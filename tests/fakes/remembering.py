@@ -21,6 +21,13 @@ class FakeRemembering:
     counts: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     marks: dict[tuple[str, str], FakeSaid] = field(default_factory=dict)
     fetched: list[tuple[str, str]] = field(default_factory=list)
+    asked: int = 0
+
+    @property
+    def persons(self) -> int:
+        """Another one each time: what is read anew is what the tests are about."""
+        self.asked += 1
+        return self.asked
 
     def add(self, purpose: str, name: str, half_life: float, amount: float = 1.0) -> None:
         self.counts[purpose, name] = self.count(purpose, name, half_life) + amount, self.now
