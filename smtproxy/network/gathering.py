@@ -117,6 +117,7 @@ class Gathering:
         "_early",
         "_facts",
         "_flights",
+        "_good",
         "_missing",
         "_octets",
         "_phrases",
@@ -140,6 +141,8 @@ class Gathering:
         self._settings = settings
         self._sources = sources
         self._facts: dict[str, Fact[Any]] = {}
+        self._good: tuple[frozenset[str], bool] | None = None
+        """Whether its record is good, and with which proven domains that was asked."""
         self._begun = _NO_SCOPE
         """Of which scopes something was looked up."""
         self._flights: dict[str, _Flight] = {}
@@ -272,8 +275,8 @@ class Gathering:
 
     @property
     def acquainted(self) -> bool:
-        """Whether the client was patient before, or has a good history."""
-        if self._sources is None:
+        """Whether the client was patient before, or has a good history: asked where banners are held back."""
+        if self._sources is None or not self._settings.banner_delay:
             return False
         acquaintances, client = self._sources.acquaintances, self._dialogue.client
         return acquaintances.patient(client) or acquaintances.good(client, ())
@@ -281,14 +284,20 @@ class Gathering:
     @property
     def good(self) -> bool:
         """Whether the client is exempt, or has a good history as far as is known here, or a domain it has proven; or a
-        person has allowed it.
+        person has allowed it. Asked of the store once for the same client and domains.
         """
-        client, sources = self._dialogue.client, self._sources
-        if self._policy.spares(client):
+        sources = self._sources
+        if self._policy.spares(self._dialogue.client):
             return True
         if sources is None:
             return False
-        if sources.acquaintances.good(client, self._proven()):
+        domains = self._proven()
+        if self._good is None or self._good[0] != domains:
+            self._good = domains, self._has_good_record(sources, domains)
+        return self._good[1]
+
+    def _has_good_record(self, sources: Sources, domains: frozenset[str]) -> bool:
+        if sources.acquaintances.good(self._dialogue.client, domains):
             return True
         self._of_client(sources)
         return bool(allowed(Evidence(Stage.MESSAGE, self._dialogue, self._facts)))

@@ -39,6 +39,8 @@ MOST_UNKNOWN: Final = 10
 MOMENT: Final = 1.0
 """Seconds for which a reputation may be the one of before: a busy sender's sessions do not each read ten entries of the
 store. As long as counts are held back (`stores/at_hand.py`); what persons say holds at once."""
+MET_LASTS: Final = 600.0
+"""Seconds in which a domain that was met need not be met again: what is kept of it lasts for weeks."""
 MOST_SAID: Final = 2000
 """Clients and domains of which that is kept."""
 PREFIXES_IPV4: Final = (32, 24, 16, 8)
@@ -100,7 +102,7 @@ def moment(seconds: float) -> str:
 class Reputations:
     """The reputations of all clients and domains."""
 
-    __slots__ = ("_kept", "_lately", "_settings")
+    __slots__ = ("_kept", "_lately", "_met", "_settings")
 
     def __init__(self, kept: Remembering, settings: ReputationSettings | None = None) -> None:
         """Without settings nobody goes to the penalty box."""
@@ -108,6 +110,8 @@ class Reputations:
         self._settings = settings
         self._lately: dict[str, tuple[int, float, Reputation]] = {}
         """What was said of a client or domain a moment ago, with the number of persons' changes then, and when."""
+        self._met: dict[str, float] = {}
+        """Domains that were met lately, and when."""
 
     def of_client(self, client: str, now: float) -> Reputation:
         """Return the reputation of a client that has come; `now`: seconds since 1970. It is known from now on."""
@@ -186,8 +190,14 @@ class Reputations:
 
     def _meet(self, domains: Collection[str], now: float) -> None:
         """Know these domains from now on; not before they are proven, as a client may name any."""
-        found, _ = self._kept.look([(SEEN, one) for one in domains], ())
-        for domain, seen in zip(domains, found, strict=True):
+        strange = [one for one in domains if not 0.0 <= now - self._met.get(one, -MET_LASTS) < MET_LASTS]
+        if not strange:
+            return
+        if len(self._met) >= MOST_SAID:
+            self._met.clear()
+        self._met.update(dict.fromkeys(strange, now))
+        found, _ = self._kept.look([(SEEN, one) for one in strange], ())
+        for domain, seen in zip(strange, found, strict=True):
             if seen is None or seen.expires - now < SEEN_LASTS / 2:
                 self._kept.mark(SEEN, domain, SEEN_LASTS)
 

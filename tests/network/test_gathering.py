@@ -318,6 +318,7 @@ async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: M
         governor = Governor(GovernorSettings(good=1))
         known = Acquaintances(FakeRemembering())
         bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), governor=governor, acquaintances=known)
+        bench.gathering._settings = replace(bench.gathering._settings, banner_delay=1.0)
         for _ in range(3):
             assert not bench.gathering.acquainted
             bench.begin()
@@ -592,10 +593,13 @@ async def test_who_is_good_is_not_only_patient() -> None:
     async with trio.open_nursery() as nursery:
         bench = Bench(nursery, (), acquaintances=Acquaintances(kept))
         bench.sources.acquaintances.waited("192.0.2.10")
+        assert (bench.gathering.acquainted, bench.gathering.good) == (False, False), "no banner is held back"
+        bench.gathering._settings = replace(bench.gathering._settings, banner_delay=1.0)
         assert (bench.gathering.acquainted, bench.gathering.good) == (True, False)
         for _ in range(3):
             bench.sources.acquaintances.delivered("192.0.2.10", ())
-        assert bench.gathering.good
+        assert not bench.gathering.good, "the store is asked once in a session"
+        assert Bench(nursery, (), acquaintances=Acquaintances(kept)).gathering.good
         assert kept.fetched == []
         bench.gathering.turned_away()
         assert ("delivered", "192.0.2.0/24") in kept.fetched
