@@ -334,7 +334,8 @@ def _limits(config: Config) -> list[tuple[str, str]]:
         burst = f", up to {one.burst} at once" * bool(one.burst)
         exempt = f", not for {', '.join(map(str, one.exempt))}" * bool(one.exempt)
         what = one.of.value.replace("_", " ")
-        rows.append((LIMIT + one.name, f"{one.action.value} above {one.rate} {what} per {whom}{burst}{exempt}"))
+        delay = f", twice as long each time up to {show_seconds(one.longest_delay)}" * one.doubles
+        rows.append((LIMIT + one.name, f"{one.action.value} above {one.rate} {what} per {whom}{burst}{delay}{exempt}"))
     return rows
 
 

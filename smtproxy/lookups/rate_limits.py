@@ -4,8 +4,12 @@ Taken is once for each connection, MAIL or RCPT, when the fact about it is learn
 charged then, and the fact is a look. Must take nothing before all is known that the keys are made of: an inquiry that
 was not at hand is made once more. A subject that is not known (no confirmed reverse name, SPF that does not pass) is
 held to no limit. The store never raises, and never waits for longer than its own deadline.
+
+Where delays double the bucket in the store is larger than the limit by what is charged beyond it: so how far it is
+exceeded is known to all workers, and each unit that leaks halves the delay again.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import Any, Final
@@ -43,7 +47,7 @@ class RateLimits:
         self._all = tuple(limits)
         for limit in self._all:
             place = PLACES[limit.of]
-            self._rates[limit.name] = Rate(limit.amount, limit.period, limit.burst)
+            self._rates[limit.name] = Rate(limit.amount, limit.period, limit.burst + limit.beyond)
             self._by_fact.setdefault(place.fact, []).append(limit)
             if place.afterwards:
                 self._afterwards.setdefault(limit.of, []).append(limit)
@@ -68,7 +72,7 @@ class RateLimits:
         """
         found = []
         for limit, key in self._counted(name):
-            taken = await self._store.take(key, self._rates[limit.name], charge=False)
+            taken, _ = await self._take(limit, key, charge=False)
             if taken.left + 1 < limit.burst or not taken.allowed:
                 found.append((limit.name, limit.burst, taken))
         return found
@@ -107,10 +111,21 @@ class RateLimits:
             key = self._key(limit, subject)
             if key is None:
                 continue
-            taken = await self._store.take(key, self._rates[limit.name], charge=not PLACES[limit.of].afterwards)
-            if not taken.allowed:
-                exceeded.append(ExceededLimit(limit.name, round(taken.wait, 1)))
+            taken, excess = await self._take(limit, key, charge=not PLACES[limit.of].afterwards)
+            if excess:
+                exceeded.append(ExceededLimit(limit.name, round(taken.wait, 1), excess))
         return Known(Exceeded(tuple(exceeded))) if exceeded else _NONE
+
+    async def _take(self, limit: RateLimit, key: str, *, charge: bool) -> tuple[Taken, int]:
+        """Ask for one unit; return what became of it, and how many units the limit is exceeded by; 0: it is not."""
+        rate = self._rates[limit.name]
+        taken = await self._store.take(key, rate, charge=charge)
+        if not limit.beyond:
+            return taken, 0 if taken.allowed else 1
+        above = limit.beyond - taken.left + (0 if taken.allowed else 1)
+        if above <= SLACK:
+            return Taken(allowed=True, wait=0.0, left=max(-above, 0.0)), 0
+        return Taken(allowed=False, wait=above * rate.interval, left=max(1 - above, 0.0)), math.ceil(above - SLACK)
 
     def _key(self, limit: RateLimit, subject: Subject) -> str | None:
         """Return under which key somebody is counted; None: he is not."""

@@ -233,6 +233,8 @@ class ExceededLimit:
     name: str
     wait: float
     """Seconds until it lets one through again, to a tenth."""
+    excess: int = 1
+    """Units above it, the one that is asked for included. More than 1 only where it is charged beyond its burst."""
 
 
 @value

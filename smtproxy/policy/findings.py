@@ -47,7 +47,9 @@ class Finding:
     action: Action | None = None
     """Set by duties only, whose answer is not a matter of configuration. None: as configured (a duty: reject)."""
     delay: float = 0.0
-    """Seconds the answer is to be delayed."""
+    """Seconds the answer is to be delayed, whatever the action is."""
+    tarpit: float | None = None
+    """Seconds of the action `tarpit`, where it follows; None: those of [tarpit]."""
     wording: Wording | None = None
     """Words of its own (a rule of the configuration); None: those of its reason."""
     points: float = 1.0

@@ -373,8 +373,8 @@ class Policy:
         stage = evidence.stage
         notes = self._notes(stage, found)
         delay = sum(one.finding.delay for one in found)
-        if any(one.applied is Action.TARPIT and _delays(one, evidence) for one in found):
-            delay += self._tarpit
+        tarpits = [one.finding.tarpit for one in found if one.applied is Action.TARPIT and _delays(one, evidence)]
+        delay += max((self._tarpit if one is None else one for one in tarpits), default=0.0)
         worst = max(found, key=lambda one: _ORDER[one.applied])
         action, by, finding = worst.applied, worst.check.spec.name, worst.finding
         total = sum(one.finding.points * one.check.weight for one in found if one.applied is Action.SCORE)

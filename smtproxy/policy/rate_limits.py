@@ -5,6 +5,7 @@ for each connection, MAIL or RCPT. So a verdict is a function of its record. Alw
 they say is never for good: whoever comes more slowly is taken.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +23,8 @@ from smtproxy.wire.values import value
 
 PREFIX: Final = "limit:"
 """In front of a limit's name where it stands among those of checks."""
+FIRST_DELAY: Final = 1.0
+"""Seconds of the first delay where delays double; a person with an old address book hardly notices it."""
 
 
 @hashed_by_identity
@@ -64,13 +67,15 @@ class Place:
     """That says whether it is exceeded."""
     afterwards: bool = False
     """It is known only later, and then taken from what is left; the stage looks."""
+    doubles: bool = False
+    """The action `tarpit` delays twice as long with each further unit."""
 
 
 PLACES: Final[Mapping[Of, Place]] = {
     Of.CONNECTIONS: Place(Stage.CONNECT, LIMITS_SESSION),
     Of.MESSAGES: Place(Stage.MAIL, LIMITS_TRANSACTION),
     Of.RECIPIENTS: Place(Stage.RECIPIENT, LIMITS_RECIPIENT),
-    Of.UNKNOWN_RECIPIENTS: Place(Stage.RECIPIENT, LIMITS_RECIPIENT, afterwards=True),
+    Of.UNKNOWN_RECIPIENTS: Place(Stage.RECIPIENT, LIMITS_RECIPIENT, afterwards=True, doubles=True),
     Of.REFUSALS: Place(Stage.RECIPIENT, LIMITS_RECIPIENT, afterwards=True),
     Of.ERRORS: Place(Stage.MAIL, LIMITS_TRANSACTION, afterwards=True),
     Of.OCTETS: Place(Stage.MAIL, LIMITS_TRANSACTION, afterwards=True),
@@ -110,6 +115,22 @@ class RateLimit:
     """Clients that are neither counted nor held to it."""
     grouping: Grouping = ONE_ADDRESS
     """Which addresses are one client, or one network."""
+    longest_delay: float | None = None
+    """Seconds up to which a delay doubles with each unit; None: it does not, and nothing is charged beyond the burst.
+    """
+
+    @property
+    def beyond(self) -> int:
+        """Units that are charged beyond the burst: as many as it takes from the first delay to the longest."""
+        return 0 if self.longest_delay is None else max(math.ceil(math.log2(self.longest_delay / FIRST_DELAY)), 0)
+
+    def delay(self, excess: int) -> float | None:
+        """Return the seconds of a tarpit by how far the limit is exceeded, from 1 on; None: not a matter of that."""
+        if self.longest_delay is None:
+            return None
+        # A record may say any number: a power of 2 that large would be no float.
+        doublings = min(max(excess - 1, 0), self.beyond)
+        return min(FIRST_DELAY * 2.0**doublings, self.longest_delay)
 
 
 @value
@@ -134,8 +155,11 @@ def rate_limit(options: RateLimit, evidence: Evidence) -> Outcome:
         return None if fact.reason in NOBODY_ASKED else CannotTell(key.name, fact.reason)
     for one in fact.value.limits:
         if one.name == options.name:
-            saw = {"of": options.of.value, "per": options.per.value, "wait": one.wait}
-            return Finding(Reason.LIMIT_EXCEEDED, saw, wording=_WORDINGS[options.of])
+            saw: dict[str, object] = {"of": options.of.value, "per": options.per.value, "wait": one.wait}
+            delay = options.delay(one.excess)
+            if delay is not None:
+                saw["delay"] = delay
+            return Finding(Reason.LIMIT_EXCEEDED, saw, tarpit=delay, wording=_WORDINGS[options.of])
     return None
 
 

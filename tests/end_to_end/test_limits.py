@@ -3,6 +3,7 @@
 import smtplib
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -141,6 +142,31 @@ def test_who_looks_for_mailboxes_is_hung_up_on_in_his_next_session_too(directory
         assert _harvested(proxy.port, 10) == [550] * 5 + [421]
         assert _harvested(proxy.port, 10) == [421]
         assert {line["by"] for line in proxy.wait_lines("message", 3)} == {"recipients", "limit:few"}
+
+
+def test_who_looks_for_mailboxes_waits_longer_each_time_in_whatever_session(directory: Path, sink: SmtpSink) -> None:
+    known = directory / "known.txt"
+    known.write_text("anna@example.org\n")
+    harvest = _limit("unknown_recipients", 3).replace('"defer"', '"tarpit"').replace('"all"', '"client"')
+    plan = Plan(
+        [f"{HOST}:{sink.port}"],
+        sources=[{"kind": "file", "path": str(known)}],
+        server={"workers": 2},
+        top=TOP,
+        more=f'{harvest}longest_delay = "2s"\n',
+    )
+    with Smtproxy(directory / "doubling", plan) as proxy:
+        took = []
+        for _ in range(3):
+            begun = time.monotonic()
+            assert _harvested(proxy.port, 2) == [550] * 2
+            took.append(time.monotonic() - begun)
+        lines = proxy.wait_lines("message", 3)
+        said = [note for line in lines for note in line["findings"] if note["check"] == "limit:few"]  # type: ignore[attr-defined]
+    assert [note["delay"] for note in said] == [1.0, 2.0, 2.0]
+    assert took[0] < took[2]
+    assert took[1] >= 1.0, "the fourth, in the second session"
+    assert took[2] >= 4.0, "the fifth and the sixth, in the third"
 
 
 def _harvested(port: int, number: int) -> list[int]:

@@ -131,6 +131,39 @@ def test_what_is_known_afterwards_is_charged_and_only_looked_at(of: Of) -> None:
     assert desk.keys() == ["1/limit/two/198.51.100.7"]
 
 
+HARVEST = replace(TWO, of=Of.UNKNOWN_RECIPIENTS, longest_delay=8.0)
+HARVESTER = Subject("198.51.100.7", "mx", None, None, {})
+
+
+def test_where_delays_double_it_is_known_by_how_far_it_is_exceeded_to_all_workers() -> None:
+    desk = Desk(HARVEST)
+    colleague = RateLimits([HARVEST], desk.store, None)
+    fact, seen = PLACES[Of.UNKNOWN_RECIPIENTS].fact, []
+    for number in range(8):
+        (desk.limits if number % 2 else colleague).charge(Of.UNKNOWN_RECIPIENTS, HARVESTER, 1)
+        seen.append(desk.ask(fact))
+    exceeded = [Known(Exceeded((ExceededLimit("two", 30.0 * above, above),))) for above in (1, 2, 3, 4, 4, 4, 4)]
+    assert seen == [FREE, *exceeded], "and no further than the longest delay needs"
+    desk.clock.now += 60
+    assert desk.ask(fact) == exceeded[1], "each that leaks halves it again"
+    desk.clock.now += 59
+    assert desk.ask(fact) == Known(Exceeded((ExceededLimit("two", 1.0, 1),)))
+    desk.clock.now += 1
+    assert desk.ask(fact) == FREE
+
+
+def test_an_administrator_sees_the_limit_and_not_what_is_charged_beyond_it() -> None:
+    desk = Desk(HARVEST)
+    desk.limits.charge(Of.UNKNOWN_RECIPIENTS, HARVESTER, 1)
+    assert at_once(desk.limits.exceeded()) == []
+    desk.limits.charge(Of.UNKNOWN_RECIPIENTS, HARVESTER, 2)
+    assert at_once(desk.limits.exceeded()) == [("198.51.100.7", "two")]
+    (standing,) = at_once(desk.limits.standing("198.51.100.7"))
+    assert standing == ("two", 2.0, Taken(allowed=False, wait=60.0, left=0.0))
+    assert at_once(desk.limits.forgive("198.51.100.7")) == ["two"]
+    assert desk.ask(PLACES[Of.UNKNOWN_RECIPIENTS].fact) == FREE
+
+
 class _Waiting:
     """A store on another machine: it has to be awaited."""
 

@@ -107,6 +107,17 @@ def test_delays_add_up_even_where_something_is_refused() -> None:
     assert verdict.delay == 4.0
 
 
+def test_a_finding_with_a_tarpit_of_its_own_is_delayed_by_that_and_not_by_both() -> None:
+    own = _finds(Finding(Reason.ERRORS_SOFT, tarpit=8.0))
+    assert _judge(_check("a", own, Action.TARPIT)).delay == 8.0
+    assert _judge(_check("a", own, Action.TARPIT), _check("b", _finds(_FOUND), Action.TARPIT)).delay == 8.0
+    short = _finds(Finding(Reason.ERRORS_SOFT, tarpit=2.0))
+    assert _judge(_check("a", short, Action.TARPIT)).delay == 2.0
+    assert _judge(_check("a", short, Action.TARPIT), _check("b", _finds(_FOUND), Action.TARPIT)).delay == 5.0
+    for other in (Action.OBSERVE, Action.SCORE, Action.DEFER):
+        assert _judge(_check("a", own, other)).delay == 0.0
+
+
 def test_a_duty_sets_its_action_itself() -> None:
     fixed = Finding(Reason.TOO_LARGE, detail="10", action=Action.REJECT)
     verdict = _judge(_check("a", _finds(fixed), Action.OBSERVE, duty=True))

@@ -1,5 +1,7 @@
 """Limits as checks: in dialogues at each stage, exempt, observed, unknown; and judged again from the record."""
 
+import json
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from smtproxy.policy.evidence import NOT_ASKED, Evidence, Fact, Known, Unknown
 from smtproxy.policy.exemptions import Exemption, Match
-from smtproxy.policy.facts import LIMITS, Exceeded, ExceededLimit
+from smtproxy.policy.facts import LIMITS, LIMITS_RECIPIENT, Exceeded, ExceededLimit
 from smtproxy.policy.findings import Action
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.rate_limits import KNOWN_PER, PLACES, PREFIX, Of, Per, RateLimit, rate_limit, rate_limit_check
@@ -93,6 +95,67 @@ def test_observed_exempt_tarpitted_or_not_exceeded_it_goes_on(of: Of) -> None:
 def test_a_tarpit_is_felt() -> None:
     slow, quick = _played(Of.RECIPIENTS, Action.TARPIT), _played(Of.RECIPIENTS, Action.OBSERVE)
     assert slow.now > quick.now + 1
+
+
+@pytest.mark.parametrize(
+    ("excess", "delay"), [(0, 1.0), (1, 1.0), (2, 2.0), (3, 4.0), (6, 32.0), (7, 60.0), (8, 60.0), (10**6, 60.0)]
+)
+def test_each_unit_doubles_the_delay_up_to_the_longest(excess: int, delay: float) -> None:
+    limit = replace(_limit(Of.UNKNOWN_RECIPIENTS), longest_delay=60.0)
+    assert limit.delay(excess) == delay
+    assert limit.beyond == 6, "so many units lead from the first delay to the longest"
+
+
+def test_the_longest_may_be_the_first_or_none() -> None:
+    limit = _limit(Of.UNKNOWN_RECIPIENTS)
+    assert (limit.delay(3), limit.beyond) == (None, 0)
+    for longest in (1.0, 0.5):
+        short = replace(limit, longest_delay=longest)
+        assert (short.delay(1), short.delay(5), short.beyond) == (longest, longest, 0)
+
+
+def _harvest(action: Action, exemptions: tuple[Exemption, ...] = ()) -> Policy:
+    limit = replace(_limit(Of.UNKNOWN_RECIPIENTS), longest_delay=60.0)
+    return Policy((Check(rate_limit_check(limit), limit, action),), exemptions=exemptions)
+
+
+def _waits(policy: Policy, excesses: tuple[int, ...] = (1, 2, 3, 4)) -> list[float]:
+    """Return after how many seconds each RCPT of a session has its reply, by how far the limit is exceeded then."""
+    lab = Laboratory(policy=policy, client=CLIENT)
+    lab.start()
+    lab.send(b"EHLO c.example\r\n")
+    lab.send(b"MAIL FROM:<a@example.net>\r\n")
+    waits = []
+    for number, excess in enumerate(excesses):
+        lab.facts = {LIMITS_RECIPIENT.name: Known(Exceeded((ExceededLimit("some", 4.2, excess),)))}
+        before = lab.now
+        lab.send(b"RCPT TO:<u%d@example.org>\r\n" % number)
+        waits.append(round(lab.now - before, 1))
+    assert lab.codes == [220, 250, 250, *(250 for _ in excesses)]
+    return waits
+
+
+def test_who_goes_on_waits_twice_as_long_each_time() -> None:
+    quick = _waits(_harvest(Action.OBSERVE))
+    slow = _waits(_harvest(Action.TARPIT))
+    assert [round(one - other) for one, other in zip(slow, quick, strict=True)] == [1, 2, 4, 8]
+    assert _waits(_harvest(Action.TARPIT, _EXEMPT)) == quick
+
+
+def test_the_record_gives_the_same_delay() -> None:
+    lab = Laboratory(policy=_harvest(Action.TARPIT), client=CLIENT)
+    lab.facts = {LIMITS_RECIPIENT.name: Known(Exceeded((ExceededLimit("some", 4.2, 5),)))}
+    lab.start()
+    for octets in (b"EHLO c.example\r\n", b"MAIL FROM:<a@example.net>\r\n", b"RCPT TO:<b@example.org>\r\n"):
+        lab.send(octets)
+    lab.dialogue.recipient = lab.dialogue.envelope.recipients[0]  # type: ignore[union-attr]
+    policy, docket = _harvest(Action.TARPIT), Docket()
+    seen = Evidence(Stage.RECIPIENT, lab.dialogue, lab.facts)
+    verdict = policy.judge(seen, PHRASES)
+    docket.note(seen, verdict)
+    (again,) = restore(json.loads(json.dumps(docket.record(lab.dialogue))))
+    assert verdict.delay == policy.judge(again.evidence, PHRASES).delay == 16.0
+    assert verdict.notes[0]["delay"] == 16.0
 
 
 def test_that_nobody_has_counted_is_no_finding_and_that_a_store_was_late_is_said() -> None:

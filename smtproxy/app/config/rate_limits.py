@@ -13,10 +13,11 @@ from smtproxy.app.config.addresses import ClientNetwork
 from smtproxy.app.config.backends import checked_name
 from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import LIST, STRICT, member_of, one_of
+from smtproxy.app.config.tarpit import Delay
 from smtproxy.app.config.units import octets, seconds
 from smtproxy.policy import rate_limits
 from smtproxy.policy.findings import Action
-from smtproxy.policy.rate_limits import KNOWN_PER, PREFIX
+from smtproxy.policy.rate_limits import KNOWN_PER, PLACES, PREFIX
 from smtproxy.session.networks import Grouping
 
 MOST: Final = 50
@@ -96,6 +97,14 @@ class RateLimit(BaseModel):
             "421 4.7.0 in place of a banner, else 450 4.7.0; drop: 421 4.7.0, and the connection closed."
         ),
     ] = Action.DEFER
+    longest_delay: Annotated[
+        Delay,
+        Field(
+            description="With of = unknown_recipients and action = tarpit: each further one doubles the delay of the "
+            "replies to RCPT, 1s, 2s, 4s, up to this; each that `rate` forgives halves it again. [tarpit] bounds how "
+            "many wait at once; its `delay` is not added."
+        ),
+    ] = 60.0
     exempt: Annotated[
         tuple[ClientNetwork, ...], LIST, Field(description="Networks of clients that are not counted for it.")
     ] = ()
@@ -115,6 +124,11 @@ class RateLimit(BaseModel):
             raise ValueError(f"{of.value} cannot be counted per {per.value}, only per {', '.join(possible)}")
         return per
 
+    @property
+    def doubles(self) -> bool:
+        """Whether what is delayed is delayed twice as long each time."""
+        return PLACES[self.of].doubles and self.action is Action.TARPIT
+
     def limit(self, one_client: Grouping) -> rate_limits.RateLimit:
         """Return it as it is counted; `one_client`: which addresses are one client."""
         amount, period = _read_rate(self.rate)
@@ -128,4 +142,5 @@ class RateLimit(BaseModel):
             self.burst or amount,
             self.exempt,
             Grouping(self.ipv4_prefix, self.ipv6_prefix) if network else one_client,
+            self.longest_delay if self.doubles else None,
         )

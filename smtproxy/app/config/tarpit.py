@@ -21,13 +21,15 @@ def _not_too_long(value: float) -> float:
     return value
 
 
+Delay = Annotated[Duration, AfterValidator(_not_too_long)]
+"""A delay of one answer, in seconds."""
+
+
 class Tarpit(BaseModel):
     """Sessions that are delayed; each process counts its own. Above a bound the answer comes at once, and is logged."""
 
     model_config = STRICT
-    delay: Annotated[
-        Duration, AfterValidator(_not_too_long), Field(description="How much later the action tarpit answers.")
-    ] = _DEFAULT.delay
+    delay: Annotated[Delay, Field(description="How much later the action tarpit answers.")] = _DEFAULT.delay
     max_per_client: Annotated[
         Count,
         Field(description="Sessions of one client (as [quotas] tells clients apart) delayed at once, in each process."),

@@ -126,7 +126,7 @@ CONTRACT = {
         "large", "max_size", "raw_8bit", "undeclared_8bit",
     },
     "rules": {"name", "stage", "when", "then", "text", "code", "enhanced"} | JUDGEMENT - {"action"},
-    "limits": {"name", "of", "per", "rate", "burst", "action", "exempt", "ipv4_prefix", "ipv6_prefix"},
+    "limits": {"name", "of", "per", "rate", "burst", "action", "exempt", "ipv4_prefix", "ipv6_prefix", "longest_delay"},
     "log": {"format"},
 }  # fmt: skip
 

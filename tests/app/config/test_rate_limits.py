@@ -51,6 +51,29 @@ def test_a_client_is_one_as_in_quotas(file: Path) -> None:
     assert rate_limits(load(file))[0].grouping == Grouping(28, 64)
 
 
+@pytest.mark.parametrize(
+    ("of", "action", "written", "longest"),
+    [
+        ("unknown_recipients", "tarpit", "", 60.0),
+        ("unknown_recipients", "tarpit", 'longest_delay = "20s"\n', 20.0),
+        ("unknown_recipients", "drop", 'longest_delay = "20s"\n', None),
+        ("errors", "tarpit", 'longest_delay = "20s"\n', None),
+    ],
+)
+def test_only_a_tarpit_of_unknown_recipients_doubles(
+    of: str, action: str, written: str, longest: float | None, file: Path
+) -> None:
+    limit = LIMIT.format(1).replace("messages", of)
+    file.write_text(f'{MINIMAL}{limit}action = "{action}"\n{written}')
+    assert rate_limits(load(file))[0].longest_delay == longest
+
+
+def test_no_delay_outlasts_an_honest_client(file: Path) -> None:
+    file.write_text(f'{MINIMAL}{LIMIT.format(1)}longest_delay = "61s"\n')
+    with pytest.raises(ConfigErrors, match="longest_delay: must not be above 1m"):
+        load(file)
+
+
 def test_what_is_off_is_not_counted(file: Path) -> None:
     file.write_text(f'{MINIMAL}{LIMIT.format(1)}action = "off"\n{LIMIT.format(2)}')
     assert [one.name for one in rate_limits(load(file))] == ["l2"]
