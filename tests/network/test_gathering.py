@@ -318,13 +318,12 @@ async def test_a_good_history_is_learned_and_the_governor_told(autojump_clock: M
         governor = Governor(GovernorSettings(good=1))
         known = Acquaintances(FakeRemembering())
         bench = Bench(nursery, (_needs(SPF),), _lookup(SPF, PASSES), governor=governor, acquaintances=known)
-        bench.gathering._settings = replace(bench.gathering._settings, banner_delay=1.0)
         for _ in range(3):
-            assert not bench.gathering.acquainted
+            assert not known.good("192.0.2.10", ())
             bench.begin()
             assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
             bench.gathering.recorded(Event.MESSAGE, {"outcome": "delivered", "by": "backend", "recipients": []})
-        assert bench.gathering.acquainted
+        assert known.good("192.0.2.10", ())
         again = Bench(nursery, (_needs(SPF),), _lookup(SPF, FAILS), governor=governor, acquaintances=known)
         again.begin()
         first = again.gathering.judge(Stage.RECIPIENT)
