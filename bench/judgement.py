@@ -20,7 +20,7 @@ from bench.peers import pinning
 from tests.end_to_end.programs.process import HOST, ProgramError
 from tests.end_to_end.programs.smtp_sink import SmtpSink
 from tests.end_to_end.programs.smtp_source import Load, send
-from tests.end_to_end.programs.smtproxy import Plan, Smtproxy
+from tests.end_to_end.programs.smtproxy import Plan, Setting, Smtproxy
 from tests.fakes.name_server import NameServer, name_of, nobody, reply
 
 JUDGEMENTS = (
@@ -40,6 +40,8 @@ LIMITS = "".join(
 )
 ALONE = "limits = []\ndefault_exemptions = false\n"
 """In front of a file: no limit, and this machine is judged."""
+ROOM: dict[str, Setting] = {"max_connections": 40, "idle": {"connections": 40, "seconds": 5}}
+"""Places at the backend for every session: standing in line for one is no part of judging."""
 ROUNDS = 5
 MESSAGES = 2000
 LOAD = Load(messages=MESSAGES, sessions=20, octets=4096)
@@ -85,7 +87,13 @@ def measure(directory: Path) -> dict[str, list[float]]:
                 ("as shipped, this machine exempt", "", LISTS),
             )
         ):
-            plan = Plan([f"{HOST}:{sink.port}"], dns={"servers": [f"{HOST}:{server.port}"]}, more=more, top=top)
+            plan = Plan(
+                [f"{HOST}:{sink.port}"],
+                dns={"servers": [f"{HOST}:{server.port}"]},
+                backend=ROOM,
+                more=more,
+                top=top,
+            )
             proxies[name] = stack.enter_context(Smtproxy(directory / f"proxy-{number}", plan, cores=pins.proxy))
         for turn in range(ROUNDS + 1):
             for name in sorted(proxies, reverse=bool(turn % 2)):

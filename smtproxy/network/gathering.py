@@ -562,7 +562,7 @@ class Gathering:
             self._call_off((Scope.MESSAGE,))
         if sources.governor is not None:
             self._govern(evidence, verdict, sources, sources.governor)
-        if sources.greylist is not None:
+        if sources.greylist is not None and stage is Stage.RECIPIENT:
             sources.greylist.learn(evidence, verdict, self.now)
         if self._docket is not None and stage not in (Stage.CONNECT, Stage.HELLO):
             self._docket.note(evidence, verdict)

@@ -9,10 +9,21 @@ Facts that changed between two decisions of a transaction (one was late) stand w
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from smtproxy.policy.evidence import Evidence, Fact, Known, Unknown
-from smtproxy.policy.facts import FACTS, VERSION, Scope, brief
+from smtproxy.policy.facts import (
+    FACTS,
+    VERSION,
+    Dmarc,
+    HelloName,
+    Reputation,
+    ReverseName,
+    Scope,
+    SenderDomain,
+    Spf,
+    brief,
+)
 from smtproxy.policy.facts import restore as restored
 from smtproxy.session.dialogue import Dialogue, Hello, MessageFacts, Tls
 from smtproxy.session.envelope import Envelope, Recipient
@@ -268,8 +279,25 @@ def _can_be_there(name: str, stage: Stage) -> bool:
     return key is None or key.scope is not Scope.MESSAGE or stage is Stage.MESSAGE
 
 
+_LASTING: Final = frozenset({ReverseName, HelloName, SenderDomain, Spf, Reputation, Dmarc})
+"""Facts that are the same value in many sessions: who looks them up keeps them (`lookups/recent.py`)."""
+_MOST_BRIEFS: Final = 2000
+_briefs: dict[int, tuple[object, object]] = {}
+"""Values and their plain form, by identity: nobody writes to either."""
+
+
 def _plain(fact: Fact[Any]) -> dict[str, object]:
-    return {"known": brief(fact.value)} if isinstance(fact, Known) else {"unknown": fact.reason}
+    if not isinstance(fact, Known):
+        return {"unknown": fact.reason}
+    known: object = fact.value
+    if type(known) not in _LASTING:
+        return {"known": brief(known)}
+    kept = _briefs.get(id(known))
+    if kept is None or kept[0] is not known:
+        if len(_briefs) >= _MOST_BRIEFS:
+            _briefs.clear()
+        kept = _briefs[id(known)] = known, brief(known)
+    return {"known": kept[1]}
 
 
 def _fact(name: str, plain: Mapping[str, Any]) -> Fact[Any]:
