@@ -12,6 +12,7 @@ import pytest
 from smtproxy.app.cli import main
 from smtproxy.app.config.model import Server
 from smtproxy.session.commit import END_OF_DATA
+from tests.end_to_end.programs.nftables import own
 from tests.end_to_end.programs.process import find_program
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -71,6 +72,18 @@ def test_the_service_is_started_as_the_program_wants_it(capsys: pytest.CaptureFi
         assert missing in capsys.readouterr().err
 
 
+def test_the_drop_in_for_nft_is_what_systemd_takes_once_its_lines_are_wanted(units: list[str]) -> None:
+    text = (DEPLOY / "systemd" / "nft.conf").read_text()
+    assert not re.search("^[^#]", text, re.MULTILINE)
+    drop_in = Path(units[0] + ".d") / "nft.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text(re.sub(r"^#(?=[\[A-Z])", "", text, flags=re.MULTILINE))
+    said = _analyze("verify", "--man=no", units[0])
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+    drop_in.write_text(drop_in.read_text().replace("BoundingSet", "BoundingSets"))
+    assert "CapabilityBoundingSets" in _analyze("verify", "--man=no", units[0]).stderr
+
+
 def test_the_service_waits_for_the_longest_drain() -> None:
     stop = float(_unit("smtproxy.service")["Service"]["TimeoutStopSec"])
     assert stop >= Server.model_fields["drain_timeout"].default + END_OF_DATA
@@ -89,9 +102,7 @@ RULES = sorted((DEPLOY / "nftables").glob("*.nft"))
 def _check(file: Path) -> subprocess.CompletedProcess[str]:
     """Let nft check rules in a network of its own, which any user may have where the system allows it."""
     nft = find_program("nft", "nftables")
-    own = ["unshare", "--user", "--map-root-user", "--net"]
-    allowed = subprocess.run([*own, "true"], capture_output=True, timeout=60, check=False).returncode == 0
-    command = [*(own if allowed else []), nft, "-c", "-f", str(file)]
+    command = [*own(), nft, "-c", "-f", str(file)]
     checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if "Operation not permitted" in checked.stderr:
         pytest.skip("this system lets nobody look at packet filters: no user namespaces, and not root")
@@ -106,7 +117,7 @@ def test_nftables_takes_the_rules(rules: Path) -> None:
 
 def test_nftables_finds_mistakes(tmp_path: Path) -> None:
     file = tmp_path / "wrong.nft"
-    file.write_text(RULES[0].read_text().replace("dport 25", "dport smtpp"))
+    file.write_text(RULES[-1].read_text().replace("dport 25", "dport smtpp"))
     assert "smtpp" in _check(file).stderr
 
 

@@ -12,6 +12,7 @@ from smtproxy.policy.acquaintances import DELIVERED, HALF_LIFE, HOST
 from smtproxy.policy.reputation import (
     BAD_LASTS,
     BADNESS,
+    BALANCED,
     BOXED,
     BOXED_LASTS,
     COUNTS,
@@ -100,14 +101,35 @@ class Limits(Protocol):
         """Give all back that was taken from somebody; return the names of those that had counted him."""
 
 
+class Kernel(Protocol):
+    """Whom the kernel refuses, as far as it matters here: `app/kernel_blocks.py`."""
+
+    def said(self) -> None:
+        """A person has set or lifted something."""
+
+    async def of(self, key: str) -> str:
+        """Say whether it refuses an address or a network; empty: it does not."""
+
+    async def words(self) -> str:
+        """Say how many it refuses."""
+
+
 class PenaltyBox:
     """The reputations of a worker, and what its limits have counted, as an administrator sees them."""
 
     def __init__(
-        self, kept: AtHand, checks: Sequence[str], clock: Callable[[], float], limits: Limits | None = None
+        self,
+        kept: AtHand,
+        checks: Sequence[str],
+        clock: Callable[[], float],
+        limits: Limits | None = None,
+        kernel: Kernel | None = None,
     ) -> None:
-        """`checks`: the names of all that may refuse; `clock`: seconds since 1970; `limits`: None: there are none."""
+        """`checks`: the names of all that may refuse; `clock`: seconds since 1970; `limits`: None: there are none;
+        `kernel`: None: it refuses nobody.
+        """
         self._limits = limits
+        self._kernel = kernel
         self._kept = kept
         self._checks = checks
         self._clock = clock
@@ -117,14 +139,20 @@ class PenaltyBox:
         word, text, *more = question
         if word == "show":
             return await self.show(key_of(text)) if text else await self.all()
-        key = key_of(text)
+        try:
+            return [{"says": await self._change(word, key_of(text), more)}]
+        finally:
+            if self._kernel is not None:
+                self._kernel.said()
+
+    async def _change(self, word: str, key: str, more: Sequence[str]) -> str:
         if word == "forgive":
-            return [{"says": await self.forgive(key)}]
+            return await self.forgive(key)
         seconds, by, reason = more
         entry = Entry(word, by, reason)
         if word not in WORDS or too_long(entry) or " " in by:
             raise ValueError(word)
-        return [{"says": self.set(key, entry, float(seconds))}]
+        return self.set(key, entry, float(seconds))
 
     def set(self, key: str, entry: Entry, seconds: float) -> str:
         """Block or allow a key; say what became of it."""
@@ -142,6 +170,7 @@ class PenaltyBox:
         if set_ is not None and self._kept.lift(ENTRY, key):
             lifted.append(_said(entry_of(set_.text)))
         if self._kept.lift(PENALTY, name):
+            self._kept.lift(BALANCED, name)
             lifted.append("penalty")
         bad = (BADNESS, BOXED, *COUNTS, *(f"{REFUSED}.{check}" for check in self._checks))
         if sum(self._kept.lift(purpose, name) for purpose in bad):
@@ -153,6 +182,8 @@ class PenaltyBox:
         """Say all that is known of a key."""
         name = counted_as(key)
         rows: list[Mapping[str, object]] = [{"says": line} for line in self._standing(key, name)]
+        if self._kernel is not None and (refused := await self._kernel.of(key)):
+            rows.append({"says": refused})
         purposes = (DELIVERED, *COUNTS, BADNESS)
         half_lives = [HALF_LIFE, *(BAD_LASTS for _ in (*COUNTS, BADNESS))]
         _, counted = self._kept.look([], [(one, name, life) for one, life in zip(purposes, half_lives, strict=True)])
@@ -188,7 +219,10 @@ class PenaltyBox:
         rows += [(name, f"penalty for {one.text} {_until(one)}") for name, one in self._kept.scan(PENALTY)]
         held_off = await self._limits.exceeded() if self._limits else []
         rows += [(name or "all together", f"limit {limit} is exceeded") for name, limit in held_off]
-        return [{"says": f"{name}: {said}"} for name, said in rows] or [{"says": "nobody is blocked or allowed"}]
+        lines = [f"{name}: {said}" for name, said in rows] or ["nobody is blocked or allowed"]
+        if self._kernel is not None:
+            lines.append(await self._kernel.words())
+        return [{"says": line} for line in lines]
 
 
 def _said(entry: Entry) -> str:

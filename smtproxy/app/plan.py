@@ -277,6 +277,8 @@ def _judging(config: Config) -> list[tuple[str, str]]:
     box, learned = config.reputation, "from badness {:g} on, for {}, each time twice as long, at most {}"
     lasts = learned.format(box.threshold, show_seconds(box.penalty), show_seconds(box.longest_penalty))
     rows.append(("penalty box", lasts if box.learn else "OFF: nobody is put there"))
+    if box.nft:
+        rows.append(("kernel", f"refuses whom the penalty box and persons block: sets of nftables, table {box.nft}"))
     if config.default_exemptions:
         rows.append(("exempt", "this machine, from all judgements"))
         rows.append(("exempt", "postmaster@*, abuse@*, from those that believe lists"))

@@ -7,6 +7,7 @@ import mmap
 
 from smtproxy.app.config import Config
 from smtproxy.app.config.store import Store
+from smtproxy.app.kernel_blocks import OCTETS, Pending
 from smtproxy.app.log.outlet import Outlet
 from smtproxy.app.log.turns import Turns
 from smtproxy.app.stores import Remembered, remember
@@ -21,7 +22,9 @@ FEWEST_ROWS = 16
 
 
 class Shared:
-    """Places at servers, connections of clients, what is remembered, and whose turn it is to write to the log."""
+    """Places at servers, connections of clients, what is remembered, whom the kernel is to refuse, and whose turn it
+    is to write to the log.
+    """
 
     def __init__(self, workers: int, clients: int) -> None:
         """Have room for so many workers of one generation, and remember so many clients."""
@@ -32,6 +35,7 @@ class Shared:
         memory = memoryview(mmap.mmap(-1, octets(clients, self.rows)))
         self.clients = ClientTable(memory, clients, self.rows, self._locks.lock())
         self._turns = Turns(self._locks.lock(), memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:4])
+        self.kernel = Pending(memoryview(mmap.mmap(-1, mmap.PAGESIZE))[:OCTETS], self._locks.lock())
         self._supervisor = self.rows + 1
         self._remembered: Remembered | None = None
 

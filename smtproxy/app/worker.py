@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import time
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -20,6 +21,7 @@ from smtproxy.app.assembly import overload, policy, pool, quotas, relay_settings
 from smtproxy.app.config import Config
 from smtproxy.app.control import GONE, Line, Order, Report
 from smtproxy.app.generation import Generation
+from smtproxy.app.kernel_blocks import KernelBlocks, kernel_settings
 from smtproxy.app.log import LineJournal
 from smtproxy.app.lookups import counting, hosting, recipients, sources
 from smtproxy.app.penalty_box import PenaltyBox
@@ -94,6 +96,7 @@ class Worker:
         self._cut: set[Session] = set()
         self._policies: list[Policy] = []
         self._sources: Sources | None = None
+        self._kernel: KernelBlocks | None = None
         self._store = opened(shared.remembered, journal)
         self._asked_to_end = trio.Event()
         self._asked_to_drain = trio.Event()
@@ -110,6 +113,9 @@ class Worker:
             at_hand = self._store.at_hand(background, self._journal)
             background.start_soon(at_hand.run)
             await self._start_backends(background)
+            kernel = kernel_settings(config)
+            if kernel is not None:
+                self._kernel = KernelBlocks(kernel, at_hand, self._shared.kernel, self._journal, wall_clock)
             known = recipients(config, self._journal, config.server.state, self._pools)
             limits = counting(config, self._store.store, self._store.secret)
             self._sources = sources(
@@ -123,11 +129,13 @@ class Worker:
                 remembering=at_hand,
                 limits=limits,
             )
+            if self._kernel is not None:
+                self._sources = replace(self._sources, penalised=self._kernel.learned)
             await known.start()
             background.start_soon(known.run)
             if config.server.state is not None:
                 judges = sorted({name for one in self._policies for name in one.names})
-                box = PenaltyBox(at_hand, judges, wall_clock, limits)
+                box = PenaltyBox(at_hand, judges, wall_clock, limits, self._kernel)
                 desks: dict[str, Desk] = {"recipients": partial(answer, known), "reputation": box.answer}
                 background.start_soon(listen, config.server.state, desks, self._journal)
             if self._leads:
@@ -193,6 +201,8 @@ class Worker:
         if busy is not None:
             background.start_soon(watch_load, busy, self._sessions, gauges_of(self._workers), self._journal)
         async with trio.open_nursery() as accepting:
+            if self._kernel is not None:  # whoever retires leaves it to the next generation
+                accepting.start_soon(partial(self._kernel.run, first=self._leads))
             for listener in self._listeners(most, busy):
                 accepting.start_soon(listener.serve, serving)
             if not self._asked_to_end.is_set():

@@ -93,6 +93,8 @@ class Sources:
     greylist: GreylistMemory | None = None
     """Learns who was asked to come again; None: nobody is."""
     reputations: Reputations = field(default_factory=lambda: Reputations(Forgetful()))
+    penalised: Callable[[], None] | None = None
+    """Is told that a client has gone to the penalty box."""
 
 
 class _Flight:
@@ -263,6 +265,10 @@ class Gathering:
 
     def _tell(self, penalty: Penalty | None, sources: Sources) -> None:
         if penalty is not None:
+            if self._dialogue.proxy:
+                sources.reputations.came_through_balancer(penalty)
+            if sources.penalised is not None:
+                sources.penalised()
             sources.journal.record(
                 Event.PENALTY,
                 {

@@ -20,6 +20,8 @@ from smtproxy.session.networks import address_of
 from smtproxy.wire.replies import NO_SUCH_USER
 
 ENTRY, PENALTY, SEEN, BOXED, BADNESS = "entry", "penalty", "seen", "boxed", "badness"
+BALANCED: Final = "balanced"
+"""Purpose: whose penalty is that of a client behind a balancer, which no packet filter of ours can see."""
 REFUSED, UNKNOWN, HARVESTS, EARLY = "refused", "unknown", "harvests", "early"
 COUNTS: Final = (REFUSED, UNKNOWN, HARVESTS, EARLY)
 """Purposes under which bad conduct is counted, each for itself."""
@@ -208,6 +210,10 @@ class Reputations:
     def talked_early(self, client: str) -> Penalty | None:
         """A client did not wait for a reply in its session."""
         return self._learn(client, (), {EARLY: 1.0}, "")
+
+    def came_through_balancer(self, penalty: Penalty) -> None:
+        """Note of a penalty that the address is not that of the connection."""
+        self._kept.put(BALANCED, penalty.client, "", penalty.seconds)
 
     def _learn(self, client: str, domains: Collection[str], conduct: Mapping[str, float], by: str) -> Penalty | None:
         for one in (client, *domains):

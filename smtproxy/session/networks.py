@@ -76,6 +76,12 @@ class Networks:
         borders = self._ipv4 if isinstance(address, IPv4Address) else self._ipv6
         return bisect_right(borders, int(address)) % 2 == 1
 
+    def overlap(self, network: Network) -> bool:
+        """Tell whether any address of a network is in one of them."""
+        borders = self._ipv4 if isinstance(network, IPv4Network) else self._ipv6
+        at = bisect_right(borders, int(network.network_address))
+        return at % 2 == 1 or (at < len(borders) and borders[at] <= int(network.broadcast_address))
+
 
 def _borders(networks: Iterable[Network]) -> list[int]:
     """Return where addresses begin to be in a network of one family, and where they cease to be, in turn."""

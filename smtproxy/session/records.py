@@ -52,6 +52,7 @@ class Event(StrEnum):
     CHECK_DEMOTED = "check_demoted"
     CHECK_RESTORED = "check_restored"
     PENALTY = "penalty"
+    NFT_FAILED = "nft_failed"
     CRASH = "crash"
     LOG_LOST = "log_lost"
 
@@ -95,6 +96,7 @@ LEVELS: Mapping[Event, str] = {
     Event.CHECK_DEMOTED: "error",
     Event.CHECK_RESTORED: "info",
     Event.PENALTY: "warning",
+    Event.NFT_FAILED: "error",
     Event.CRASH: "error",
     Event.LOG_LOST: "error",
 }
@@ -378,6 +380,10 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "reason": "what it has done: counts that fade, so they are those of the last day or so",
         "seconds": "how long it stays there",
         "session": _IDS["session"],
+    },
+    Event.NFT_FAILED: {
+        "table": "family and name of the table of nftables whose sets cannot be filled; said once until they can",
+        "reason": "what nft says, or that it took too long",
     },
     Event.CRASH: {
         "session": _IDS["session"],

@@ -9,7 +9,7 @@ from smtproxy.app.penalty_box import PenaltyBox, counted_as, key_of
 from smtproxy.lookups.rate_limits import RateLimits
 from smtproxy.policy.acquaintances import Acquaintances
 from smtproxy.policy.rate_limits import Of, Per, RateLimit, Subject
-from smtproxy.policy.reputation import MOMENT, PENALTY, Entry, Reputations, ReputationSettings, moment
+from smtproxy.policy.reputation import BALANCED, MOMENT, PENALTY, Entry, Reputations, ReputationSettings, moment
 from smtproxy.stores.at_hand import AtHand
 from tests.fakes.clock import START, FakeClock
 from tests.stores.tables import memory_store
@@ -109,6 +109,45 @@ def test_a_reputation_is_read_anew_after_a_moment_or_when_somebody_has_changed_i
     assert case.known.of_domain("example.net", START).blocked == "example.net", "what a person says holds at once"
     case.ask("forgive", "example.net")
     assert case.known.of_domain("example.net", START).blocked == ""
+
+
+class FakeKernel:
+    """A kernel that refuses one client."""
+
+    told = 0
+
+    def said(self) -> None:
+        self.told += 1
+
+    async def of(self, key: str) -> str:
+        return "refused by the kernel, too" if key == CLIENT else ""
+
+    async def words(self) -> str:
+        return "1 refused by the kernel"
+
+
+def test_the_kernel_hears_of_what_changes_and_is_shown() -> None:
+    case, kernel = Case(), FakeKernel()
+    case.box = PenaltyBox(case.kept, (), case.clock, kernel=kernel)
+    for at, question in enumerate(
+        (("block", CLIENT, "60", "anna", ""), ("forgive", CLIENT), ("allow", CLIENT, "60", "bob", ""))
+    ):
+        case.ask(*question)
+        assert kernel.told == at + 1
+    assert "refused by the kernel, too" in case.ask("show", CLIENT)
+    assert "refused by the kernel, too" not in case.ask("show", "192.0.2.2")
+    assert case.ask("show", "")[-1] == "1 refused by the kernel"
+    assert kernel.told == 3
+
+
+def test_a_penalty_that_is_forgiven_is_not_one_behind_a_balancer_any_more() -> None:
+    case = Case()
+    *_, told = [case.known.ended(CLIENT, (), REFUSED, START) for _ in range(3)]
+    assert told is not None
+    case.known.came_through_balancer(told)
+    assert case.kept.marked(BALANCED, CLIENT)
+    assert case.ask("forgive", CLIENT) == [f"{CLIENT}: penalty, what it was refused for lifted"]
+    assert not case.kept.marked(BALANCED, CLIENT)
 
 
 def test_names_that_are_not_said_can_be_shown_and_lifted() -> None:

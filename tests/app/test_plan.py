@@ -66,6 +66,11 @@ def test_what_may_surprise_is_said(more: str, said: str, tmp_path: Path) -> None
     assert said in plan_of(tmp_path, more).partition("what may surprise\n")[2]
 
 
+def test_whom_the_kernel_is_to_refuse_is_said(tmp_path: Path) -> None:
+    assert "sets of nftables, table inet a\n" in plan_of(tmp_path, '[reputation]\nnft = "inet a"\n')
+    assert "nftables" not in plan_of(tmp_path, "")
+
+
 def test_that_everything_observes_is_said(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(f'profile = "observe"\n{MINIMAL}')
     assert "no judgement refuses any mail" in plan(load(tmp_path / "b.toml"))

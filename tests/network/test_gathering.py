@@ -40,7 +40,7 @@ from smtproxy.policy.greylist import Greylisting, GreylistMemory, Windows
 from smtproxy.policy.judge import Check, Policy
 from smtproxy.policy.rate_limits import Of, Per, RateLimit, rate_limit_check
 from smtproxy.policy.replies import Phrasebook, Reason
-from smtproxy.policy.reputation import Reputations, ReputationSettings
+from smtproxy.policy.reputation import BALANCED, PENALTY, Reputations, ReputationSettings
 from smtproxy.session.dialogue import Dialogue, Hello
 from smtproxy.session.envelope import Envelope, Recipient
 from smtproxy.session.events import Crashed, Judged
@@ -369,6 +369,22 @@ async def test_how_mails_and_sessions_end_is_learned_and_a_penalty_said(autojump
             {"client": "192.0.2.10", "reason": "2 refused, 1 early", "seconds": 60.0, "session": "s"}
         ]
         assert known.of_client("192.0.2.10", 1e9).penalty == "2 refused, 1 early"
+
+
+@pytest.mark.parametrize("balancer", ["", "10.0.0.1"])
+async def test_a_penalty_is_told_and_noted_as_one_behind_a_balancer(balancer: str, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        kept, told = FakeRemembering(), list[str]()
+        known = Reputations(kept, ReputationSettings(threshold=2.0, penalty=60.0))
+        more = {"reputations": known, "penalised": lambda: told.append("penalised")}
+        bench = Bench(nursery, (_needs(REPUTATION, stage=Stage.CONNECT),), *lookups(known), **more)
+        bench.dialogue.proxy = balancer
+        bench.begin()
+        for happens in ([], ["penalised"]):
+            bench.gathering.recorded(Event.MESSAGE, {"outcome": "rejected", "by": "spf", "recipients": []})
+            assert told == happens
+        assert kept.marked(PENALTY, "192.0.2.10")
+        assert kept.marked(BALANCED, "192.0.2.10") is bool(balancer)
 
 
 async def test_whom_a_person_has_allowed_is_good() -> None:

@@ -95,3 +95,16 @@ def test_networks_in_one_table_have_what_its_networks_have(table: Networks) -> N
         for number in (begin - 1, begin, begin + 1, end - 1, end, end + 1):
             if 0 <= number < 1 << network.max_prefixlen:
                 assert (kind(number) in table) is within(kind(number), table.networks)
+
+
+@pytest.mark.parametrize(
+    ("network", "overlaps"),
+    [
+        *(("10.0.0.0/8", True), ("10.1.2.3/32", True), ("0.0.0.0/0", True), ("9.0.0.0/8", False)),
+        *(("11.0.0.0/8", False), ("192.0.0.0/16", True), ("192.0.2.7/32", True), ("192.0.2.6/32", False)),
+        *(("192.0.2.8/29", False), ("2001:db8::/64", True), ("2001:db8:0:1::/64", False), ("::/0", True)),
+    ],
+)
+def test_networks_that_overlap_one_of_a_table(network: str, overlaps: bool) -> None:
+    table = Networks("10.0.0.0/8", "192.0.2.7/32", "2001:db8::25/128")
+    assert table.overlap(ip_network(network)) is overlaps

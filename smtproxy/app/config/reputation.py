@@ -2,16 +2,19 @@
 [checks.reputation]; what persons block and allow is kept in the store and changed by `smtproxy reputation`.
 """
 
+import re
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
+from smtproxy.app.config.survey import survey_of
 from smtproxy.app.config.tables import STRICT
 from smtproxy.app.config.units import Duration, show_seconds
 from smtproxy.policy.reputation import ReputationSettings
 
 _DEFAULT: Final = ReputationSettings()
 _MOST: Final = 100_000
+_TABLE: Final = re.compile(r"(?:inet|ip|ip6|netdev) [A-Za-z][A-Za-z0-9_]{0,62}", re.ASCII)
 
 
 def _threshold(value: object) -> float:
@@ -40,6 +43,25 @@ class Reputation(BaseModel):
     longest_penalty: Annotated[Duration, Field(validate_default=True, description="How long at most.")] = (
         _DEFAULT.longest
     )
+
+    nft: Annotated[
+        str,
+        Field(
+            description='Family and name of a table of nftables, as in "inet smtproxy_blocked": addresses in the '
+            "penalty box, and addresses and networks that persons have blocked, are put into its sets blocked4 and "
+            "blocked6, so that the kernel can refuse them; as far as [checks.reputation] and [checks.blocked] refuse. "
+            "Needs CAP_NET_ADMIN: see docs/operations.md. Empty: the kernel refuses nobody."
+        ),
+    ] = ""
+
+    @field_validator("nft", mode="after")
+    @classmethod
+    def _table(cls, value: str, info: ValidationInfo) -> str:
+        if value and _TABLE.fullmatch(value) is None:
+            raise ValueError('must be family and name of a table, as in "inet smtproxy_blocked"')
+        if value and survey_of(info).privacy:
+            raise ValueError("cannot be with store.privacy, by which addresses are kept as hashes only")
+        return value
 
     @field_validator("longest_penalty", mode="after")
     @classmethod

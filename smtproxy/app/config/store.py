@@ -100,6 +100,7 @@ class Store(BaseModel):
     @model_validator(mode="after")
     def _resolved(self, info: ValidationInfo) -> "Store":
         state = survey_of(info).state
+        survey_of(info).privacy = self.privacy
         self._file = state / "store.sqlite" if self.path is None and state is not None else self.path
         if self.kind == "sqlite" and self._file is None:
             raise ValueError("sqlite needs a file: set path, or server.state")

@@ -24,6 +24,8 @@ class Survey:
     """The backends, be they right or wrong, each with those of its servers that can be read."""
     state: Path | None = None
     """The directory server.state, once it is known to be right."""
+    privacy: bool = False
+    """What is remembered is kept as hashes only."""
     limits: Limits = LIMITS
     """The limits, once they are known to be right; the listeners stand behind them."""
     binds: list[Address] = field(default_factory=list)

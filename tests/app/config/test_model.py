@@ -88,7 +88,7 @@ CONTRACT = {
         "kind", "path", "servers", "cluster", "user", "password_file", "database", "tls", "tls_ca", "timeout",
         "entries", "privacy", "secret_file",
     },
-    "reputation": {"learn", "threshold", "penalty", "longest_penalty"},
+    "reputation": {"learn", "threshold", "penalty", "longest_penalty", "nft"},
     "dns": {
         "servers", "timeout", "attempt", "concurrent", "per_lookup", "cache_entries", "cache_memory", "longest_ttl",
         "longest_negative_ttl",
