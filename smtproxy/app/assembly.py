@@ -297,7 +297,15 @@ def tarpit(config: Config) -> Tarpit:
     """Return the counters of delayed sessions, for all listeners of a process."""
     table = config.tarpit
     return Tarpit(
-        TarpitSettings(table.delay, table.max_per_client, table.max_total, _one_client(config), table.stutter)
+        TarpitSettings(
+            table.delay,
+            table.max_per_client,
+            table.max_total,
+            _one_client(config),
+            table.stutter,
+            table.pace,
+            table.pace_for,
+        )
     )
 
 

@@ -29,6 +29,7 @@ from smtproxy.policy.rules.bounds import in_one_line
 from smtproxy.policy.rules.check import PREFIX
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.settings import BackendTls, BodyMode
+from smtproxy.session.tarpit import PaceFor
 
 WHOLE = ("dkim", "dmarc", "header")
 """Checks that need the whole message."""
@@ -155,7 +156,9 @@ def _quotas(quotas: Quotas) -> list[tuple[str, str]]:
 def _tarpit(tarpit: Tarpit) -> tuple[str, str]:
     most = f"at most {tarpit.max_per_client} sessions at once, {tarpit.max_total} of all clients"
     stutter = "; refusals an octet a second" if tarpit.stutter else ""
-    return "tarpit", f"{show_seconds(tarpit.delay)}; {most}{stutter}"
+    whose = "all bodies" if tarpit.pace_for is PaceFor.ALL else "bodies of clients with findings"
+    pace = f"; {whose} at {tarpit.pace} octets a second" if tarpit.pace else ""
+    return "tarpit", f"{show_seconds(tarpit.delay)}; {most}{stutter}{pace}"
 
 
 def _overload(overload: Overload) -> tuple[str, str]:

@@ -384,7 +384,7 @@ class Session:
         try:
             if not silent:
                 since = self._came_since()
-            octets = self._client.read(CHUNK if self._relay.in_body else _COMMAND_READ)
+            octets = self._client.read(self._relay.portion or (CHUNK if self._relay.in_body else _COMMAND_READ))
         except OSError:
             return events.ClientClosed("reset")
         if octets is None:
@@ -396,7 +396,7 @@ class Session:
         now, position = trio.current_time(), self._relay.dialogue.octets_in
         if self._arrivals is None:
             self._arrivals = Arrivals(self._quiet_at, position)
-        return self._arrivals.reading(now, position, queued(self._client.sock))
+        return self._arrivals.reading(now, position, queued(self._client.sock) + self._client.pending)
 
     def _read_backend(self) -> events.Event | None:
         event = self._backend.read()

@@ -9,7 +9,7 @@ It decides nothing about mail: the policy does, and the docket keeps what it dec
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import trio
@@ -584,9 +584,9 @@ class Gathering:
         whole = Scope.MESSAGE in self._wanted
         if evidence.stage is Stage.DATA:
             header = b"" if whole or results is None else results(evidence)
-            return Accepted(verdict.stage, verdict.notes, verdict.delay, whole=whole, header=header)
+            return replace(verdict, whole=whole, header=header)
         header = results(evidence) if whole and results is not None else b""
-        return Accepted(verdict.stage, verdict.notes, verdict.delay, header=header)
+        return replace(verdict, header=header)
 
     def _govern(self, evidence: Evidence, verdict: Verdict, sources: Sources, governor: Governor) -> None:
         asked = self._policy.governed(evidence)

@@ -179,9 +179,14 @@ class Link:
         return taken
 
     @property
+    def pending(self) -> int:
+        """Octets that wait inside OpenSSL, where neither a poll nor FIONREAD sees them."""
+        return 0 if self.tls is None else self.tls.pending()
+
+    @property
     def has_more(self) -> bool:
-        """Whether octets wait inside OpenSSL, where no poll sees them."""
-        return self.tls is not None and self.tls.pending() > 0
+        """Whether there are any."""
+        return self.pending > 0
 
     @property
     def spoke(self) -> bool:

@@ -394,7 +394,7 @@ class Policy:
                 if again is not None:
                     action, by, finding = Action.DEFER, greylist.NAME, again
         if action not in _REFUSING:
-            return Accepted(stage, notes, delay)
+            return Accepted(stage, notes, delay, suspect=any(_is_felt(one) for one in found))
         return Refused(stage, _reply(stage, finding, action, phrases), by, notes, delay, drop=action is Action.DROP)
 
     def _greylisted(
@@ -469,6 +469,13 @@ def _delays(one: _Found, evidence: Evidence) -> bool:
         return False  # it was felt at CONNECT or HELLO
     envelope = evidence.dialogue.envelope
     return envelope is None or len(envelope.recipients) <= 1
+
+
+def _is_felt(one: _Found) -> bool:
+    """Whether a finding counts against the client, or delays it."""
+    if one.applied is Action.SCORE:
+        return one.finding.points * one.check.weight > 0
+    return one.applied is Action.TARPIT
 
 
 def _on_error(check: Check) -> Action:

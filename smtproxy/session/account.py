@@ -8,7 +8,7 @@ from smtproxy.session.events import Wait
 from smtproxy.session.transaction import said
 from smtproxy.wire.replies import Reply
 
-_LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY, Wait.TLS})
+_LOGGED_WAITS = frozenset({Wait.CLIENT, Wait.BACKEND, Wait.VERDICT, Wait.DELAY, Wait.PACE, Wait.TLS})
 
 
 @dataclass(slots=True)

@@ -51,6 +51,7 @@ def start(c: Conversation, slot: Slot) -> None:
         c.phase = Phase.BODY_START
         c.courier.start_data()
         return
+    c.begin_pace(c.reception)  # not one that streams: it would hold a backend connection all the while
     if chunk is None:
         c.slot = None
         c.reply(slot, Own.START_BODY)
@@ -119,10 +120,11 @@ def step(c: Conversation) -> bool:
         return True
     if not len(c.lines) and intake.left != 0:
         return False
+    pacing = reception.pacing
+    if pacing is not None and len(c.lines) and c.keep_pace(pacing):
+        return False
     reception.touched = c.dialogue.now
-    body, rest = intake.feed(c.lines.take(intake.left))
-    if rest:
-        c.lines.feed(rest)
+    body = _take(c, reception)
     if reception.refusal is not None:
         intake.dropped += len(body)
     elif intake.spoilt:
@@ -137,6 +139,20 @@ def step(c: Conversation) -> bool:
     return True
 
 
+def _take(c: Conversation, reception: Reception) -> bytes:
+    """Take in what is there, or a portion of it; return what may go on."""
+    most, pacing = reception.intake.left, reception.pacing
+    if pacing is not None:
+        most = pacing.portion if most is None else min(most, pacing.portion)
+    octets = c.lines.take(most)
+    if pacing is not None:
+        pacing.took(len(octets), c.dialogue.now)
+    body, rest = reception.intake.feed(octets)
+    if rest:
+        c.lines.feed(rest + c.lines.take())
+    return body
+
+
 def _pass_on(c: Conversation, reception: Reception, body: bytes) -> None:
     """Send octets on, or keep them while there is room; where there is none, stream (auto) or use the disk (hold)."""
     if reception.begun and reception.chunked:
@@ -146,6 +162,8 @@ def _pass_on(c: Conversation, reception: Reception, body: bytes) -> None:
         c.courier.send_body(body)
     elif not reception.keep(body):
         if reception.mode is BodyMode.AUTO:
+            # No disk for the sake of a pace, and no place at the backend either: the rest comes as fast as it may.
+            c.end_pace()
             c.phase = Phase.BODY_START
             c.courier.start_data()
         else:
@@ -197,6 +215,7 @@ def _ended(c: Conversation, reception: Reception) -> None:
     if transaction is None:
         c.crashed()
         return
+    c.end_pace()
     dialogue.message = reception.intake.facts()
     if reception.intake.normalised:
         transaction.changes.append("newlines_normalised")

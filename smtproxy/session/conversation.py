@@ -15,6 +15,7 @@ from smtproxy.session.courier import Courier
 from smtproxy.session.dialogue import Dialogue
 from smtproxy.session.events import Answer, DropKept, Effect, Finish, Judge, Record, StartTls, Wait
 from smtproxy.session.memory import Memory
+from smtproxy.session.pacing import Pacing
 from smtproxy.session.reception import Reception
 from smtproxy.session.records import Event as LogEvent
 from smtproxy.session.rules import BETWEEN_COMMANDS, IN_TRANSACTION, Phase
@@ -142,7 +143,7 @@ class Conversation:
         self.judging: Stage | None = None
         """The stage whose verdict is awaited."""
         self.held_up: Wait | None = None
-        """VERDICT, STORAGE, DELAY or END: what this half waits for; None: for the client or the backend."""
+        """VERDICT, STORAGE, DELAY, PACE, TLS or END: what this half waits for; None: for the client or the backend."""
         self.slot: Slot | None = None
         """The command that is being judged, or that DATA or the final dot opened."""
         self.error_reply: Reply | None = None
@@ -209,9 +210,7 @@ class Conversation:
 
     def begin_delay(self, verdict: Verdict) -> bool:
         """Put a verdict off; False: too many sessions are delayed already, and it is to be put into effect now."""
-        full = "" if self.tarpit is None else self.tarpit.enter(self.dialogue.client)
-        if full:
-            self.account.delays_left_out[full] = self.account.delays_left_out.get(full, 0) + 1
+        if self.tarpit is not None and not self._enter(self.tarpit):
             return False
         self.delayed = verdict
         self.held_up = Wait.DELAY
@@ -245,6 +244,50 @@ class Conversation:
             if self.tarpit is not None:
                 self.tarpit.leave(self.dialogue.client)
         return verdict
+
+    def _enter(self, tarpit: Tarpit) -> bool:
+        full = tarpit.enter(self.dialogue.client)
+        if full:
+            self.account.delays_left_out[full] = self.account.delays_left_out.get(full, 0) + 1
+        return not full
+
+    # The pace of a body
+
+    def begin_pace(self, reception: Reception) -> None:
+        """Take the body that begins slowly, if its client is one of those, and too many sessions are not delayed."""
+        tarpit, transaction, settings = self.tarpit, self.transaction, self.settings
+        if tarpit is None or transaction is None:
+            return
+        rate = tarpit.pace(suspect=transaction.suspect)
+        if rate and self._enter(tarpit):
+            # Half of either time is left for what comes behind it: a pace that costs the message would be a refusal.
+            until = self.session_due - settings.limits.session_time / 2
+            reception.pacing = Pacing(rate, self.dialogue.now, patience=settings.commit_by / 2, until=until)
+
+    def keep_pace(self, pacing: Pacing) -> bool:
+        """Wait until the octets that are here may be taken; False: they may be now."""
+        end = pacing.pause(self.dialogue.now, self.octets_since)
+        if end is None:
+            return False
+        self.held_up = Wait.PACE
+        self.delay_until = end
+        # As in a delay. The envelope is replayed when the body is whole.
+        self.courier.release()
+        return True
+
+    def end_pause(self) -> None:
+        """The octets that waited may be taken."""
+        self.held_up = None
+        if self.reception is not None and self.reception.pacing is not None:
+            self.reception.pacing.over(self.dialogue.now)
+
+    def end_pace(self) -> None:
+        """Take what is left of the body as it comes."""
+        reception = self.reception
+        if reception is not None and reception.pacing is not None:
+            reception.pacing = None
+            if self.tarpit is not None:
+                self.tarpit.leave(self.dialogue.client)
 
     # TLS
 
@@ -333,6 +376,7 @@ class Conversation:
         )
         fields = transaction.fields(self.dialogue, self.settings, ending, passage)
         self.out.append(Record(LogEvent.MESSAGE, fields))
+        self.end_pace()
         self.drop_body()
         self.dialogue.envelope = self.dialogue.recipient = self.dialogue.message = None
         self.dialogue.declared_size = None

@@ -27,6 +27,8 @@ class Wait(Enum):
     LOOK = "look"
     STORAGE = "storage"
     DELAY = "delay"
+    PACE = "pace"
+    """Until the next octets of a body may be taken."""
     TLS = "tls"
     """A handshake with the client."""
     END = "end"

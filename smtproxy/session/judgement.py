@@ -10,7 +10,7 @@ from smtproxy.session.rules import Phase
 from smtproxy.session.settings import ClientTls, OpenMode
 from smtproxy.session.slots import Slot
 from smtproxy.session.transaction import Ending, outcome_of
-from smtproxy.session.verdicts import Refused, Stage, Verdict
+from smtproxy.session.verdicts import Accepted, Refused, Stage, Verdict
 from smtproxy.wire.ehlo import ehlo_lines
 from smtproxy.wire.replies import Reply
 
@@ -23,6 +23,8 @@ def judged(c: Conversation, verdict: Verdict) -> None:
             c.transaction.note(verdict.notes, limit)
         else:
             c.account.note(verdict.notes, limit)
+    if c.transaction is not None and isinstance(verdict, Accepted) and verdict.suspect:
+        c.transaction.suspect = True
     if verdict.delay <= 0 or not c.begin_delay(verdict):
         _apply(c, verdict)
 

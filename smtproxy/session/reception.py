@@ -11,6 +11,7 @@ from collections.abc import Callable
 from smtproxy.session.carriage import Heard
 from smtproxy.session.intake import Intake
 from smtproxy.session.memory import Memory
+from smtproxy.session.pacing import Pacing
 from smtproxy.session.settings import RelaySettings
 from smtproxy.session.slots import Slot
 from smtproxy.wire.chunks import Chunk, compose_bdat
@@ -34,6 +35,7 @@ class Reception:
         "mark",
         "mode",
         "on_disk",
+        "pacing",
         "paused",
         "prefix",
         "refusal",
@@ -73,6 +75,8 @@ class Reception:
         self.chunked = chunks_out
         self.chunk: Slot | None = None
         """The client's BDAT whose octets are being read."""
+        self.pacing: Pacing | None = None
+        """It is taken slowly; None: as it comes."""
         self.paused = now
         """When its last chunk was complete."""
         self.started = now

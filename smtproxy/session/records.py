@@ -132,7 +132,7 @@ FIELDS: Mapping[Event, Mapping[str, str]] = {
         "evidence": "as in `message`, of a refusal before the first transaction",
         "findings": "findings of the stages before a transaction, as in `message`",
         "duration": "seconds from accept to end",
-        "waited": "seconds spent per kind of wait: client, backend, verdict, delay, tls",
+        "waited": "seconds spent per kind of wait: client, backend, verdict, delay, pace, tls",
         "delays_left_out": "delays that were left out, by the bound of [tarpit] that was reached; missing: none was",
         "ended": "how it ended: quit, closed, reset, timeout, refused, errors, tls_failed, proxy_header, shutdown, ...",
         "by": "who ended it: client, proxy, or the name of a check",

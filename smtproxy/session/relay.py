@@ -114,6 +114,8 @@ class Relay:
             return c.backend.deadline
         if wait is Wait.DELAY:
             return c.delay_until
+        if wait is Wait.PACE:
+            return min(c.delay_until, c.session_due)
         if wait is Wait.TLS:
             return min(c.client_due, c.session_due)
         if wait is Wait.BACKEND:
@@ -142,6 +144,13 @@ class Relay:
     def in_body(self) -> bool:
         """Whether the client's octets are a body."""
         return self._c.phase in (Phase.BODY, Phase.DROPPING)
+
+    @property
+    def portion(self) -> int | None:
+        """Octets that may be read of the client at once; None: as many as there are."""
+        c = self._c
+        pacing = c.reception.pacing if c.reception is not None and c.phase is Phase.BODY else None
+        return None if pacing is None else pacing.portion
 
     @property
     def held(self) -> Reception | None:
@@ -300,6 +309,10 @@ class Relay:
         match c.waits_for:
             case Wait.DELAY:
                 judgement.delay_over(c)
+            case Wait.PACE if now < c.session_due:
+                c.end_pause()
+            case Wait.PACE:
+                c.say_goodbye(Own.SESSION_TIMEOUT, "timeout")
             case Wait.BACKEND:
                 self._backend_is_late(now)
             case Wait.TLS:

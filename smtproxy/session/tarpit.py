@@ -6,8 +6,17 @@ was let in is counted until `leave`, which the conversation calls exactly once, 
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from smtproxy.session.networks import ONE_ADDRESS, Grouping, address_of
+
+
+class PaceFor(Enum):
+    """Whose bodies are taken slowly."""
+
+    FINDINGS = "findings"
+    """Those of clients of whom something was found that is to be felt."""
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,9 @@ class TarpitSettings:
     grouping: Grouping = ONE_ADDRESS
     stutter: bool = False
     """A refusal that is delayed is said an octet a second meanwhile, see `stutter.py`."""
+    pace: int = 0
+    """Octets per second at which a body is taken, see `pacing.py`; 0: as fast as it comes."""
+    pace_for: PaceFor = PaceFor.FINDINGS
 
 
 class Tarpit:
@@ -41,6 +53,11 @@ class Tarpit:
     def stutters(self) -> bool:
         """Whether delayed refusals are said octet by octet."""
         return self._settings.stutter
+
+    def pace(self, *, suspect: bool) -> int:
+        """Return at how many octets per second a body is to be taken; 0: as fast as it comes."""
+        settings = self._settings
+        return settings.pace if suspect or settings.pace_for is PaceFor.ALL else 0
 
     def enter(self, client: str) -> str:
         """Count one more session of the client at this address; return "".

@@ -69,6 +69,8 @@ class Transaction:
     """It must be judged as a whole."""
     header: bytes = b""
     """Fields of ours that the policy puts in front of it."""
+    suspect: bool = False
+    """Something was found of it that counts or delays."""
     data_refused: tuple[Reply, str] | None = None
     """The policy's refusal of DATA, and the check that decided."""
     dot_at: float | None = None

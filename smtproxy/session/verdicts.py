@@ -41,6 +41,8 @@ class Accepted:
     """At DATA: the message must be judged as a whole, so it is held, in memory or on disk, before anything leaves."""
     header: bytes = b""
     """At DATA and MESSAGE: header fields of ours that go in front of the message, unless it has begun to leave."""
+    suspect: bool = False
+    """Something was found that counts (a sum) or delays: the body may be taken slowly."""
 
 
 @value

@@ -194,6 +194,9 @@ def test_the_tarpit_is_that_of_the_table_and_knows_clients_as_the_quotas_do(tmp_
     assert entered == ["", "max_per_client", "", "max_total"]
     assert not made.stutters
     assert tarpit(_load(tmp_path, "[tarpit]\nstutter = true\n")).stutters
+    assert made.pace(suspect=True) == 0
+    slow = _load(tmp_path, '[tarpit]\npace = 600\npace_for = "findings"\n')
+    assert [tarpit(slow).pace(suspect=one) for one in (True, False)] == [600, 0]
     early = Dialogue("id", "192.0.2.1", early=(Stage.CONNECT,))
     tarpitted = _load(tmp_path, '[tarpit]\ndelay = "7s"\n[checks]\nearly_talker.action = "tarpit"\n')
     assert _judge(tarpitted, Stage.CONNECT, early).delay == 7.0

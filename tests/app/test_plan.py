@@ -75,3 +75,9 @@ def test_that_everything_observes_is_said(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text(f'profile = "observe"\n{MINIMAL}')
     assert "no judgement refuses any mail" in plan(load(tmp_path / "b.toml"))
     assert "no judgement refuses any mail" not in plan_of(tmp_path, "")
+
+
+def test_the_plan_says_whose_bodies_are_slowed_down(tmp_path: Path) -> None:
+    assert "octets a second" not in plan_of(tmp_path, "")
+    assert "bodies of clients with findings at 600 octets a second" in plan_of(tmp_path, "[tarpit]\npace = 600\n")
+    assert "all bodies at 600 octets" in plan_of(tmp_path, '[tarpit]\npace = 600\npace_for = "all"\n')

@@ -194,7 +194,7 @@ class Laboratory:
                 line.tick(self.now)
             if line is not None and line.inbox:
                 return line.inbox.popleft()
-        if wait in (events.Wait.BACKEND, events.Wait.DELAY):
+        if wait in (events.Wait.BACKEND, events.Wait.DELAY, events.Wait.PACE):
             self.now = max(self.now, self.relay.deadline)
             return events.Timeout()
         return None

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from smtproxy.network.tls import Version, read_certificate, server_context
 from smtproxy.session.limits import LIMITS
 from smtproxy.session.records import Event
 from smtproxy.session.settings import ClientTls, RelaySettings
+from smtproxy.session.tarpit import PaceFor, TarpitSettings
 from tests.fakes.certificates import NAME, issue, trusting
 from tests.network.stage import ENVELOPE, HELLO, LETTER, Guest, Stage, quiet, stage
 from tests.network.world import Client
@@ -171,3 +173,22 @@ async def test_client_that_hangs_up_under_tls_gets_no_commit(mock_clock: MockClo
         await here.over(guest)
         assert here.record.terminators == 0
         assert here.outcomes() == ["aborted"]
+
+
+async def test_what_waits_inside_openssl_for_the_pace_counts_towards_commit_by(
+    mock_clock: MockClock, tmp_path: Path
+) -> None:
+    """One record holds the letter and its dot: neither leaves a trace on the socket once its first octets were read."""
+    context = server_context([read_certificate(*issue(tmp_path))], Version.TLS_1_2)
+    paced = TarpitSettings(pace=1000, pace_for=PaceFor.ALL)
+    async with stage(settings=replace(IMPLICIT, commit_by=20.0), tls=context, tarpit=paced) as here:
+        client = await _secure(await here.enter())
+        await client.hear(1)
+        await client.say(HELLO + ENVELOPE + b"DATA\r\n")
+        await client.hear(4)
+        await client.say(LETTER + MEGABYTE[:15000].removesuffix(b"\r\n") + b"\r\n.\r\n")
+        for _ in range(9):
+            await here.pass_time(1.0)
+        assert here.delayed == 1
+        await here.pass_time(1.0)
+        assert [one.code for one in await client.hear(1)] == [250]

@@ -74,6 +74,29 @@ def test_the_tarpit_delays_as_long_as_it_is_told() -> None:
     assert Policy((check,), 7.5).judge(nothing(Stage.MAIL), PHRASES).delay == 7.5
 
 
+@pytest.mark.parametrize(
+    ("action", "points", "suspect"),
+    [
+        (Action.OBSERVE, 1.0, False),
+        (Action.SCORE, 1.0, True),
+        (Action.SCORE, 0.0, False),
+        (Action.TARPIT, 1.0, True),
+    ],
+)
+def test_who_is_suspect_is_whoever_feels_a_finding(action: Action, points: float, suspect: bool) -> None:
+    verdict = _judge(_check("a", _finds(Finding(Reason.HELLO_FORGED, points=points)), action))
+    assert isinstance(verdict, Accepted)
+    assert verdict.suspect is suspect
+
+
+def test_what_is_lifted_makes_nobody_suspect() -> None:
+    exempt = Exemption(Match(recipients=Patterns(["postmaster@*"])))
+    policy = Policy((_check("a", _finds(_FOUND), Action.TARPIT, stage=Stage.MESSAGE),), exemptions=(exempt,))
+    verdict = _in_turn(policy, "postmaster")
+    assert isinstance(verdict, Accepted)
+    assert (verdict.notes[0]["applied"], verdict.suspect) == ("observe", False)
+
+
 def test_a_check_that_is_off_is_not_asked() -> None:
     assert _judge(_check("a", _crashes, Action.OFF)) == Accepted(Stage.MAIL)
 

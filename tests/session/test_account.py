@@ -35,7 +35,7 @@ def test_only_waits_that_mean_something_are_told() -> None:
     made = Account(NOW)
     made.waited = dict.fromkeys(Wait, 1.00001)
     told = made.fields(dialogue(), "mx", 0, "quit", "client")["waited"]
-    assert told == {"client": 1.0, "backend": 1.0, "verdict": 1.0, "delay": 1.0, "tls": 1.0}
+    assert told == {"client": 1.0, "backend": 1.0, "verdict": 1.0, "delay": 1.0, "pace": 1.0, "tls": 1.0}
 
 
 def test_findings_are_bounded() -> None:

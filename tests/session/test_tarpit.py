@@ -3,7 +3,7 @@
 import pytest
 
 from smtproxy.session.networks import Grouping
-from smtproxy.session.tarpit import Tarpit, TarpitSettings
+from smtproxy.session.tarpit import PaceFor, Tarpit, TarpitSettings
 
 
 def test_one_client_has_its_bound_and_others_have_their_own() -> None:
@@ -60,3 +60,13 @@ def test_a_client_may_be_a_network() -> None:
     tarpit.enter("192.0.2.1")
     assert tarpit.enter("192.0.2.200") == "max_per_client"
     assert tarpit.enter("198.51.100.1") == ""
+
+
+@pytest.mark.parametrize(("whose", "paces"), [(PaceFor.FINDINGS, [700, 0]), (PaceFor.ALL, [700, 700])])
+def test_whose_bodies_are_taken_slowly(whose: PaceFor, paces: list[int]) -> None:
+    tarpit = Tarpit(TarpitSettings(pace=700, pace_for=whose))
+    assert [tarpit.pace(suspect=one) for one in (True, False)] == paces
+
+
+def test_by_default_nobodys_are() -> None:
+    assert Tarpit(TarpitSettings()).pace(suspect=True) == 0

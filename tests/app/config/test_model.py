@@ -82,7 +82,7 @@ CONTRACT = {
     },
     "backends.idle": {"connections", "seconds"},
     "sample": {"directory"},
-    "tarpit": {"delay", "max_per_client", "max_total", "stutter"},
+    "tarpit": {"delay", "max_per_client", "max_total", "stutter", "pace", "pace_for"},
     "overload": {"enabled", "kept", "lag", "memory", "command_time", "errors", "calm_after"},
     "store": {
         "kind", "path", "servers", "cluster", "user", "password_file", "database", "tls", "tls_ca", "timeout",
