@@ -42,7 +42,8 @@ async def find(inquiry: Inquiry, recent: Recent[Dmarc] | None = None) -> Fact[Dm
     found = recent.get(author, (spf, dkim))
     if found is None:
         found = await judge(inquiry.dns, author, spf, dkim, quick=inquiry.quick)
-        recent.keep(author, found, (spf, dkim))
+        if isinstance(found, Known) and found.value.result != "temperror":
+            recent.keep(author, found, (spf, dkim))  # a name server that was silent may answer at once
     return found
 
 

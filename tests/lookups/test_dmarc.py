@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from smtproxy.lookups.dmarc import LOOKUP, organisation
+from smtproxy.lookups.dmarc import LOOKUP, organisation, remembering
+from smtproxy.lookups.recent import Recent
 from smtproxy.network.dns.answers import Status
 from smtproxy.policy.evidence import Fact, Known, Unknown
 from smtproxy.policy.facts import Dmarc, HeaderBlock, Signature, Signatures, Spf
@@ -63,6 +64,19 @@ async def test_what_is_not_known_matters_only_without_a_pass() -> None:
 async def test_dead_name_server_is_a_temporary_error(status: Status) -> None:
     dns = Zone({("_dmarc.example.com", "TXT"): status})
     assert await look(("a.example.com",), dns, dkim=SIGNED) == Known(Dmarc("temperror", "a.example.com"))
+
+
+async def test_it_is_remembered_for_a_moment_but_no_temporary_error() -> None:
+    lookup = remembering(Recent(lambda: 0.0))
+
+    def session(dns: Zone) -> Session:
+        return Session(dns, facts={"header": Known(HeaderBlock(from_domains=("example.com",))), **NOTHING})
+
+    dead = Zone({("_dmarc.example.com", "TXT"): Status.TIMEOUT})
+    assert await lookup.find(session(dead)) == Known(Dmarc("temperror", "example.com"))
+    found = await lookup.find(session(Zone(ZONE)))
+    assert found == Known(Dmarc("fail", "example.com", "reject", "example.com"))
+    assert await lookup.find(session(dead)) is found
 
 
 async def test_walks_ask_each_name_once() -> None:
