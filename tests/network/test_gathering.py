@@ -620,6 +620,19 @@ async def test_who_is_good_is_not_only_patient() -> None:
         assert ("delivered", "192.0.2.0/24") in kept.fetched
 
 
+async def test_what_is_found_at_data_alone_makes_the_body_suspect_though_its_verdict_is_dressed() -> None:
+    async with trio.open_nursery() as nursery:
+        check = replace(_needs(SPF, stage=Stage.DATA), action=Action.TARPIT)
+        for fact, suspect in ((FAILS, True), (PASSES, False)):
+            bench = Bench(nursery, (check,), _lookup(SPF, fact))
+            bench.begin()
+            assert bench.gathering.judge(Stage.RECIPIENT) == Accepted(Stage.RECIPIENT)
+            verdict = bench.gathering.judge(Stage.DATA)
+            assert isinstance(verdict, Accepted)
+            assert verdict.suspect is suspect
+            assert bool(verdict.delay) is suspect
+
+
 async def test_what_a_session_has_used_is_charged_before_the_next_look(autojump_clock: MockClock) -> None:
     limit = RateLimit("some", Per.CLIENT, Of.UNKNOWN_RECIPIENTS, 1, 3600.0, 1)
     charged: list[tuple[Of, float]] = []
