@@ -15,16 +15,18 @@ import random
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, cast
 
 from smtproxy.app.assembly import policy
 from smtproxy.app.config.load import load
 from smtproxy.lookups.greylist import Greylisted
+from smtproxy.network.dns.resolver import AtHand as Dns
+from smtproxy.network.dns.resolver import CachingResolver
 from smtproxy.policy.acquaintances import Acquaintances
-from smtproxy.policy.evidence import NOT_CONFIGURED, Evidence, Fact, Known
+from smtproxy.policy.evidence import Evidence, Fact, Known
 from smtproxy.policy.exemptions import proven
 from smtproxy.policy.facts import (
     DKIM,
@@ -40,7 +42,6 @@ from smtproxy.policy.facts import (
     Dmarc,
     HeaderBlock,
     HelloName,
-    Key,
     RecipientEntry,
     ReverseName,
     SenderDomain,
@@ -58,8 +59,8 @@ from smtproxy.stores.memory import MemoryStore
 from smtproxy.stores.table import SEED, Table, octets
 from smtproxy.wire.paths import Path as MailPath
 from smtproxy.wire.replies import Reply
-
-T = TypeVar("T")
+from tests.lookups.inquiries import FakeInquiry
+from tests.stores.tables import at_once
 
 DAY = 86400.0
 START = 1_790_000_000.0
@@ -80,6 +81,8 @@ name = "list"
 kind = "file"
 path = "{recipients}"
 """
+_NO_DNS = Dns(cast("CachingResolver", None))
+"""Nothing is asked for: the facts are given."""
 _STAGES = (Stage.CONNECT, Stage.HELLO, Stage.MAIL, Stage.RECIPIENT, Stage.DATA, Stage.MESSAGE)
 _TAKEN = Reply(250, (b"2.1.5 OK",))
 
@@ -219,29 +222,6 @@ TRAFFIC: Mapping[Kind, float] = {
 """Shares of the mails of a day."""
 
 
-@dataclass(slots=True)
-class _Inquiry:
-    """What a lookup may know and ask here."""
-
-    facts: Mapping[str, Fact[Any]]
-    client: str
-    hello: str
-    sender: MailPath | None
-    recipient: MailPath | None
-    now: float
-    quick: bool = True
-    listener: str = "mx"
-    dns: Any = None
-
-    async def fact(self, key: Key[T]) -> Fact[T]:
-        """Return a fact of the session."""
-        return self.facts.get(key.name, NOT_CONFIGURED)
-
-    async def message(self) -> bytes:
-        """No lookup here reads a message."""
-        raise AssertionError
-
-
 class Proxy:
     """What judges and remembers."""
 
@@ -265,7 +245,7 @@ class Proxy:
             _go_on(stage, dialogue, mail)
             if stage is Stage.RECIPIENT:
                 to = MailPath(mail.recipient, "example.org")
-                inquiry = _Inquiry(facts, client, mail.shape.hello, mail.sender, to, self.now)
+                inquiry = FakeInquiry(_NO_DNS, client, mail.shape.hello, mail.sender, to, self.now, facts=facts)
                 facts[GREYLIST.name] = at_once(self._greylist.lookup.find(inquiry))
             evidence = Evidence(stage, dialogue, facts, _standing(stage, dialogue))
             verdict = self._policy.judge(evidence, self._phrases)
@@ -278,15 +258,6 @@ class Proxy:
                 self._known.delivered(client, proven(evidence))
                 self._settle()
         return verdict
-
-
-def at_once(asking: Coroutine[Any, Any, T]) -> T:
-    """Run what waits for nothing."""
-    try:
-        asking.send(None)
-    except StopIteration as found:
-        return found.value  # type: ignore[no-any-return]
-    raise AssertionError("it waits")
 
 
 def _nobody(_work: object) -> None:
