@@ -126,18 +126,22 @@ def test_connections_hear_421_in_place_of_a_banner(directory: Path, sink: SmtpSi
         assert senders.outcomes["sent"] <= 10
 
 
-def test_who_looks_for_mailboxes_is_hung_up_on_in_his_next_session_too(directory: Path, sink: SmtpSink) -> None:
+def _harvest_plan(directory: Path, sink: SmtpSink, number: int, action: str, more: str = "") -> Plan:
+    """Two workers that know one mailbox, and a limit of unknown ones for each client."""
     known = directory / "known.txt"
     known.write_text("anna@example.org\n")
-    harvest = _limit("unknown_recipients", 15).replace('"defer"', '"drop"').replace('"all"', '"client"')
-    plan = Plan(
+    limit = _limit("unknown_recipients", number).replace('"defer"', f'"{action}"').replace('"all"', '"client"')
+    return Plan(
         [f"{HOST}:{sink.port}"],
         sources=[{"kind": "file", "path": str(known)}],
         server={"workers": 2},
         top=TOP,
-        more=harvest,
+        more=limit + more,
     )
-    with Smtproxy(directory / "harvest", plan) as proxy:
+
+
+def test_who_looks_for_mailboxes_is_hung_up_on_in_his_next_session_too(directory: Path, sink: SmtpSink) -> None:
+    with Smtproxy(directory / "harvest", _harvest_plan(directory, sink, 15, "drop")) as proxy:
         assert _harvested(proxy.port, 10) == [550] * 10
         assert _harvested(proxy.port, 10) == [550] * 5 + [421]
         assert _harvested(proxy.port, 10) == [421]
@@ -145,16 +149,7 @@ def test_who_looks_for_mailboxes_is_hung_up_on_in_his_next_session_too(directory
 
 
 def test_who_looks_for_mailboxes_waits_longer_each_time_in_whatever_session(directory: Path, sink: SmtpSink) -> None:
-    known = directory / "known.txt"
-    known.write_text("anna@example.org\n")
-    harvest = _limit("unknown_recipients", 3).replace('"defer"', '"tarpit"').replace('"all"', '"client"')
-    plan = Plan(
-        [f"{HOST}:{sink.port}"],
-        sources=[{"kind": "file", "path": str(known)}],
-        server={"workers": 2},
-        top=TOP,
-        more=f'{harvest}longest_delay = "2s"\n',
-    )
+    plan = _harvest_plan(directory, sink, 3, "tarpit", 'longest_delay = "2s"\n')
     with Smtproxy(directory / "doubling", plan) as proxy:
         took = []
         for _ in range(3):
