@@ -16,6 +16,7 @@ from smtproxy.policy.facts import (
     FACTS,
     VERSION,
     Dmarc,
+    Exceeded,
     HelloName,
     Reputation,
     ReverseName,
@@ -279,7 +280,7 @@ def _can_be_there(name: str, stage: Stage) -> bool:
     return key is None or key.scope is not Scope.MESSAGE or stage is Stage.MESSAGE
 
 
-_LASTING: Final = frozenset({ReverseName, HelloName, SenderDomain, Spf, Reputation, Dmarc})
+_LASTING: Final = frozenset({ReverseName, HelloName, SenderDomain, Spf, Reputation, Dmarc, Exceeded})
 """Facts that are the same value in many sessions: who looks them up keeps them (`lookups/recent.py`)."""
 _MOST_BRIEFS: Final = 2000
 _briefs: dict[int, tuple[object, object]] = {}
